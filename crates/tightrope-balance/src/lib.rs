@@ -1,0 +1,1 @@
+//! Strategies that choose an endpoint, and the tower service that uses them

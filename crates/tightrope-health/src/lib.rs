@@ -1,0 +1,1 @@
+//! Health of endpoints: active probes and what live traffic tells

@@ -1,0 +1,1 @@
+//! Forwards one picked HTTP request to its endpoint

@@ -1,0 +1,1 @@
+//! Attempts on other endpoints, where that is safe

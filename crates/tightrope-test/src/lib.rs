@@ -1,0 +1,1 @@
+//! Scripted endpoints and contract checks for the tightrope crates

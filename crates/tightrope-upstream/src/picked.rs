@@ -1,0 +1,103 @@
+//! A chosen endpoint, and a request bound to it.
+
+use std::{fmt, sync::Arc};
+
+use crate::{Endpoint, Outcome};
+
+/// A chosen endpoint with a place in flight on it.
+///
+/// The place is given back when the pick is dropped, wherever and why ever that happens, and
+/// exactly once. Keep it until the attempt is truly over: the end of the response body, of the
+/// tunnel, of the stream. A pick that is dropped without [`set_outcome`](Self::set_outcome) counts
+/// as [`Outcome::Cancelled`].
+#[must_use = "dropping a pick gives its place back"]
+pub struct Pick {
+    endpoint: Arc<Endpoint>,
+    outcome: Outcome,
+}
+
+/// A request bound to the endpoint that was picked for it.
+///
+/// What [`Balance`](https://docs.rs/tightrope-balance) hands to the service inside it. That service
+/// owns the pick from then on.
+#[derive(Debug)]
+pub struct Picked<R> {
+    request: R,
+    pick: Pick,
+}
+
+// === impl Pick ===
+
+impl Pick {
+    pub(crate) const fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self {
+            endpoint,
+            outcome: Outcome::Cancelled,
+        }
+    }
+
+    /// The endpoint.
+    #[must_use]
+    pub const fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// Says how the attempt ended, as far as is known by now; the last word counts when the pick
+    /// is dropped.
+    pub const fn set_outcome(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Pick {
+    fn drop(&mut self) {
+        self.endpoint.record().release(self.outcome);
+    }
+}
+
+impl fmt::Debug for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pick")
+            .field("endpoint", self.endpoint.id())
+            .field("outcome", &self.outcome)
+            .finish()
+    }
+}
+
+// === impl Picked ===
+
+impl<R> Picked<R> {
+    /// Binds `request` to `pick`.
+    pub const fn new(request: R, pick: Pick) -> Self {
+        Self { request, pick }
+    }
+
+    /// The endpoint that was picked.
+    #[must_use]
+    pub const fn endpoint(&self) -> &Arc<Endpoint> {
+        self.pick.endpoint()
+    }
+
+    /// The request.
+    #[must_use]
+    pub const fn request(&self) -> &R {
+        &self.request
+    }
+
+    /// The request.
+    #[must_use]
+    pub const fn request_mut(&mut self) -> &mut R {
+        &mut self.request
+    }
+
+    /// The request and the pick.
+    pub fn into_parts(self) -> (R, Pick) {
+        (self.request, self.pick)
+    }
+
+    /// The same pick for what `f` makes of the request.
+    #[must_use]
+    pub fn map<T>(self, f: impl FnOnce(R) -> T) -> Picked<T> {
+        Picked::new(f(self.request), self.pick)
+    }
+}

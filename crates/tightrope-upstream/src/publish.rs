@@ -1,0 +1,174 @@
+//! Brings snapshots to those who pick, and opens and closes endpoints around it.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    Snapshot,
+    sync::{AtomicUsize, Mutex, Ordering, lock},
+};
+
+/// Somebody who picks from snapshots, and prepares for each new one: a balancer.
+pub trait Follower: Send + Sync {
+    /// From when this returns, every pick must be made from `snapshot` or a newer one.
+    ///
+    /// Called by the writer, one snapshot at a time, in order of generation; where changes come
+    /// faster than this returns, some are skipped and the newest always comes last. It must not
+    /// change the upstream, and must not panic.
+    fn follow(&self, snapshot: &Arc<Snapshot>);
+}
+
+/// Lets one writer at a time bring the newest snapshot to all followers. Writers that come
+/// meanwhile leave theirs to it, so a burst of changes costs at most two builds and no writer
+/// waits for the build of another.
+pub(crate) struct Publisher {
+    /// Publications that were asked for and not yet seen to. Who raises it from zero does the work.
+    asked: AtomicUsize,
+    audience: Mutex<Audience>,
+    settled: watch::Sender<u64>,
+}
+
+struct Audience {
+    followers: Vec<Weak<dyn Follower>>,
+    settled: Arc<Snapshot>,
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    pub(crate) fn new(first: Arc<Snapshot>) -> Self {
+        Self {
+            asked: AtomicUsize::new(0),
+            settled: watch::Sender::new(first.generation()),
+            audience: Mutex::new(Audience {
+                followers: Vec::new(),
+                settled: first,
+            }),
+        }
+    }
+
+    /// The generation that all followers have reached.
+    pub(crate) fn settled(&self) -> watch::Receiver<u64> {
+        self.settled.subscribe()
+    }
+
+    pub(crate) fn add(&self, follower: Weak<dyn Follower>) {
+        let mut audience = lock(&self.audience);
+        if let Some(follower) = follower.upgrade() {
+            follower.follow(&audience.settled);
+        }
+        audience.followers.push(follower);
+    }
+
+    /// Brings what `newest` gives to all followers, or leaves that to whoever is at it.
+    pub(crate) fn publish(&self, newest: impl Fn() -> Arc<Snapshot>) {
+        // AcqRel: our snapshot was stored before, so whoever takes over our request sees it.
+        if self.asked.fetch_add(1, Ordering::AcqRel) != 0 {
+            return;
+        }
+        let turn = Turn(Some(&self.asked));
+        let mut seen = 1;
+        loop {
+            let mut audience = lock(&self.audience);
+            // Read after the count was: it has everything that was asked for.
+            let generation = audience.settle(newest());
+            drop(audience);
+            self.settled.send_replace(generation);
+            seen = self.asked.fetch_sub(seen, Ordering::AcqRel) - seen;
+            if seen == 0 {
+                turn.done();
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+/// The turn to publish; given up when a follower panics, so that the next writer can have it.
+struct Turn<'a>(Option<&'a AtomicUsize>);
+
+impl Turn<'_> {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(asked) = self.0 {
+            asked.store(0, Ordering::Release);
+        }
+    }
+}
+
+// === impl Audience ===
+
+impl Audience {
+    fn settle(&mut self, newest: Arc<Snapshot>) -> u64 {
+        let (before, generation) = (Arc::clone(&self.settled), newest.generation());
+        if generation == before.generation() {
+            return generation;
+        }
+        let same_members = Arc::ptr_eq(before.layout(), newest.layout());
+
+        // First let in, then tell the pickers, then let no more in: whoever finds an endpoint
+        // closed finds a newer picker published.
+        if same_members {
+            for (place, member) in changed(&before, &newest) {
+                if newest.availability()[place].is_in_service() {
+                    member.record().open();
+                }
+            }
+        } else {
+            for (member, availability) in newest.members().iter().zip(newest.availability()) {
+                if availability.is_in_service() {
+                    member.record().mark(generation);
+                    member.record().open();
+                }
+            }
+        }
+        self.followers.retain(|follower| match follower.upgrade() {
+            Some(follower) => {
+                follower.follow(&newest);
+                true
+            }
+            None => false,
+        });
+        if same_members {
+            for (place, member) in changed(&before, &newest) {
+                if !newest.availability()[place].is_in_service() {
+                    member.record().close();
+                }
+            }
+        } else {
+            let all = before.members().iter().chain(newest.members());
+            for member in all.filter(|member| !member.record().is_marked(generation)) {
+                member.record().close();
+            }
+        }
+        self.settled = newest;
+        generation
+    }
+}
+
+/// The members of `newest` whose availability is not what it was.
+fn changed<'a>(
+    before: &'a Snapshot,
+    newest: &'a Snapshot,
+) -> impl Iterator<Item = (usize, &'a Arc<crate::Endpoint>)> {
+    let pairs = before.availability().iter().zip(newest.availability());
+    pairs
+        .zip(newest.members())
+        .enumerate()
+        .filter(|(_, ((was, is), _))| was != is)
+        .map(|(place, (_, member))| (place, member))
+}

@@ -1,0 +1,238 @@
+//! The live state of an endpoint.
+
+use std::pin::pin;
+
+use tokio::sync::Notify;
+
+use crate::{
+    Admin, Availability, Ejection, Health, Outcome, Reason, Status, Verdict,
+    sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+};
+
+/// The live state of one endpoint: in-flight count, outcomes, and the verdicts on it.
+///
+/// There is one for each id of an upstream. Every strategy and detector shares it, and it survives
+/// every update that keeps the id; an endpoint that is removed and added again while attempts
+/// are still in flight finds its record as it was. Padded to cache lines of its own, so that the
+/// counts of neighbours do not slow each other down.
+#[repr(align(128))]
+pub struct Record {
+    /// Attempts in flight, and [`CLOSED`]. One word, so that taking a place and learning that
+    /// there is none to be had are one step.
+    places: AtomicUsize,
+    /// How many wait on `idle`.
+    waiting: AtomicUsize,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    cancelled: AtomicU64,
+    /// The newest generation in which the endpoint was in service, as the publisher saw it.
+    seen: AtomicU64,
+    idle: Notify,
+    serial: u64,
+    status: Mutex<Status>,
+}
+
+/// The attempts on an endpoint that ended since its record began, by [`Outcome`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Ended well.
+    pub succeeded: u64,
+    /// Ended badly.
+    pub failed: u64,
+    /// Dropped before they ended.
+    pub cancelled: u64,
+}
+
+/// What became of an attempt to take a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    Open,
+    Closed,
+}
+
+/// How a wait for the last attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Nothing is in flight, and nothing can come.
+    Idle,
+    /// A later update put the endpoint back into service.
+    Resumed,
+}
+
+/// The bit of `places` that says that no new place is to be had.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// The serial of the next record of this process.
+static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+
+// === impl Record ===
+
+impl Record {
+    pub(crate) fn new(health: Health) -> Self {
+        let reason = || Reason::from("new");
+        Self {
+            places: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            idle: Notify::new(),
+            serial: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            status: Mutex::new(Status {
+                admin: Verdict::new(Admin::Active, reason()),
+                health: Verdict::new(health, reason()),
+                ejection: Verdict::new(Ejection::In, reason()),
+            }),
+        }
+    }
+
+    /// The attempts in flight, until the end of their response bodies or tunnels.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        // Relaxed: a count to compare with others, which orders nothing.
+        self.places.load(Ordering::Relaxed) & !CLOSED
+    }
+
+    /// The attempts that ended.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
+            succeeded: self.succeeded.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            cancelled: self.cancelled.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The verdicts, as the newest update left them; a snapshot read earlier may know less.
+    /// Takes a lock that no pick ever takes.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        lock(&self.status).clone()
+    }
+
+    /// A number that no other record of this process has or will have: a cheap key for what others
+    /// keep for an endpoint, such as its idle connections.
+    #[must_use]
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Takes one place in flight, unless closed.
+    pub(crate) fn acquire(&self) -> Acquired {
+        // Acquire pairs with the release in `open` and `close`: who finds the endpoint closed also
+        // finds the snapshot that was published before it was closed.
+        if self.places.fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
+            return Acquired::Open;
+        }
+        self.give_back();
+        Acquired::Closed
+    }
+
+    /// Counts the outcome and gives the place back.
+    pub(crate) fn release(&self, outcome: Outcome) {
+        let total = match outcome {
+            Outcome::Success => &self.succeeded,
+            Outcome::Failure(_) => &self.failed,
+            Outcome::Cancelled => &self.cancelled,
+        };
+        total.fetch_add(1, Ordering::Relaxed);
+        self.give_back();
+    }
+
+    fn give_back(&self) {
+        // SeqCst here and in `drained`: either the waiter sees the count at zero or we see the
+        // waiter. Weaker orderings would let both miss.
+        let before = self.places.fetch_sub(1, Ordering::SeqCst);
+        if before & !CLOSED == 1 && self.waiting.load(Ordering::SeqCst) > 0 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Lets picks in. Called before the pickers that may choose the endpoint are published.
+    pub(crate) fn open(&self) {
+        let before = self.places.fetch_and(!CLOSED, Ordering::SeqCst);
+        if before & CLOSED != 0 && self.waiting.load(Ordering::SeqCst) > 0 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Lets no pick in any more. Called after the pickers that do not choose it are published.
+    pub(crate) fn close(&self) {
+        self.places.fetch_or(CLOSED, Ordering::SeqCst);
+    }
+
+    /// Notes that the endpoint is in service in `generation`.
+    pub(crate) fn mark(&self, generation: u64) {
+        // Relaxed: written and read under the publisher's lock.
+        self.seen.store(generation, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_marked(&self, generation: u64) -> bool {
+        self.seen.load(Ordering::Relaxed) == generation
+    }
+
+    /// Resolves when nothing is in flight, or the endpoint is open again.
+    pub(crate) async fn drained(&self) -> Drained {
+        let waiting = Waiting::new(&self.waiting);
+        loop {
+            let mut changed = pin!(self.idle.notified());
+            changed.as_mut().enable();
+            match waiting.look(&self.places) {
+                0 | CLOSED => return Drained::Idle,
+                places if places & CLOSED == 0 => return Drained::Resumed,
+                _ => changed.await,
+            }
+        }
+    }
+
+    pub(crate) fn with_status<T>(&self, f: impl FnOnce(&mut Status) -> T) -> T {
+        f(&mut lock(&self.status))
+    }
+
+    /// What follows from the verdicts for an endpoint of the active group that has a weight.
+    pub(crate) fn verdict(&self) -> Availability {
+        let status = lock(&self.status);
+        match (
+            status.admin.value(),
+            status.health.value(),
+            status.ejection.value(),
+        ) {
+            (Admin::Draining, _, _) => Availability::Draining,
+            (_, Health::Unhealthy, _) => Availability::Unhealthy,
+            (_, _, Ejection::Ejected) => Availability::Ejected,
+            (Admin::Active, Health::Healthy, Ejection::In) => Availability::Available,
+        }
+    }
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("serial", &self.serial)
+            .field("in_flight", &self.in_flight())
+            .field("totals", &self.totals())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts one waiter for as long as it lives, however its future ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+
+    fn look(&self, places: &AtomicUsize) -> usize {
+        places.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

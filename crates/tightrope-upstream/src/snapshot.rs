@@ -1,0 +1,207 @@
+//! An immutable view of an upstream.
+
+use std::{fmt, sync::Arc};
+
+use crate::{Availability, Endpoint, EndpointId, Group};
+
+/// An immutable view of an upstream: its members and their availability at one generation.
+///
+/// Members are in the order in which they were configured. Where an index of a member is taken
+/// or given, it is its place in [`members`](Self::members).
+pub struct Snapshot {
+    upstream: Arc<str>,
+    generation: u64,
+    layout: Arc<Layout>,
+    availability: Box<[Availability]>,
+    available: Box<[u32]>,
+}
+
+/// What only a change of membership, weight, group or active group changes; shared by all
+/// snapshots in between.
+pub(crate) struct Layout {
+    pub(crate) generation: u64,
+    pub(crate) active: Option<Group>,
+    pub(crate) members: Box<[Arc<Endpoint>]>,
+    candidates: Box<[u32]>,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    pub(crate) fn empty(upstream: Arc<str>) -> Self {
+        let layout = Arc::new(Layout::new(0, None, Box::default()));
+        Self::of(upstream, 0, layout, Box::default())
+    }
+
+    fn of(
+        upstream: Arc<str>,
+        generation: u64,
+        layout: Arc<Layout>,
+        availability: Box<[Availability]>,
+    ) -> Self {
+        let available = layout
+            .candidates
+            .iter()
+            .copied()
+            .filter(|&index| availability[index as usize].is_available())
+            .collect();
+        Self {
+            upstream,
+            generation,
+            layout,
+            availability,
+            available,
+        }
+    }
+
+    /// The same members, with the availability that `f` gives each.
+    pub(crate) fn patched(
+        &self,
+        generation: u64,
+        f: impl Fn(usize, Availability) -> Availability,
+    ) -> Self {
+        let availability = self.availability.iter().enumerate();
+        Self::of(
+            Arc::clone(&self.upstream),
+            generation,
+            Arc::clone(&self.layout),
+            availability.map(|(index, &a)| f(index, a)).collect(),
+        )
+    }
+
+    /// Other members.
+    pub(crate) fn relaid(
+        &self,
+        generation: u64,
+        layout: Arc<Layout>,
+        availability: Box<[Availability]>,
+    ) -> Self {
+        Self::of(Arc::clone(&self.upstream), generation, layout, availability)
+    }
+
+    /// The same members where unhealthy and ejected ones count as available: for a strategy that
+    /// would rather try the sick than nobody. Drained, standby and weightless ones stay out.
+    #[must_use]
+    pub fn ignoring_health(&self) -> Self {
+        self.patched(self.generation, |_, availability| {
+            if availability.is_in_service() {
+                Availability::Available
+            } else {
+                availability
+            }
+        })
+    }
+
+    /// The name of the upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// Its number: every published change has a higher one.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The generation in which members, weights, metadata, groups or the active group last
+    /// changed. While it stays, only availability differs, and tables built over the candidates
+    /// still hold.
+    #[must_use]
+    pub fn layout_generation(&self) -> u64 {
+        self.layout.generation
+    }
+
+    /// The group that gets the traffic; `None` means all members do.
+    #[must_use]
+    pub fn active_group(&self) -> Option<&Group> {
+        self.layout.active.as_ref()
+    }
+
+    /// All endpoints, in the order in which they were configured.
+    #[must_use]
+    pub fn members(&self) -> &[Arc<Endpoint>] {
+        &self.layout.members
+    }
+
+    /// The indices of the members of the active group, available or not, in order: what the table
+    /// of a hashing strategy spans.
+    #[must_use]
+    pub fn candidates(&self) -> &[u32] {
+        &self.layout.candidates
+    }
+
+    /// The indices of the members that may be picked, in order.
+    #[must_use]
+    pub const fn available(&self) -> &[u32] {
+        &self.available
+    }
+
+    /// The availability of every member, by index.
+    #[must_use]
+    pub const fn availability(&self) -> &[Availability] {
+        &self.availability
+    }
+
+    /// The member with this id and its availability. Looks at one after the other.
+    #[must_use]
+    pub fn get(&self, id: &EndpointId) -> Option<(&Arc<Endpoint>, Availability)> {
+        let members = self.members().iter().zip(&self.availability);
+        members
+            .map(|(member, &availability)| (member, availability))
+            .find(|(member, _)| member.id() == id)
+    }
+
+    pub(crate) const fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("upstream", &self.upstream)
+            .field("generation", &self.generation)
+            .field("active_group", &self.layout.active)
+            .field("members", &self.layout.members.len())
+            .field("available", &self.available.len())
+            .finish()
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    pub(crate) fn new(
+        generation: u64,
+        active: Option<Group>,
+        members: Box<[Arc<Endpoint>]>,
+    ) -> Self {
+        let candidates = (0_u32..)
+            .zip(&members)
+            .filter(|(_, member)| in_group(member, active.as_ref()))
+            .map(|(index, _)| index)
+            .collect();
+        Self {
+            generation,
+            active,
+            members,
+            candidates,
+        }
+    }
+
+    pub(crate) fn availability(&self, member: &Endpoint) -> Availability {
+        if !in_group(member, self.active.as_ref()) {
+            return Availability::Standby;
+        }
+        match member.record().verdict() {
+            Availability::Draining => Availability::Draining,
+            _ if member.weight().get() == 0 => Availability::Unweighted,
+            verdict => verdict,
+        }
+    }
+}
+
+fn in_group(member: &Endpoint, active: Option<&Group>) -> bool {
+    active.is_none_or(|active| member.group() == Some(active))
+}

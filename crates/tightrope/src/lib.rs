@@ -1,0 +1,1 @@
+//! In-process load balancing for Rust services
