@@ -1,1 +1,68 @@
-//! Strategies that choose an endpoint, and the tower service that uses them
+//! Strategies that choose an endpoint, and the tower service that uses them.
+//!
+//! [`Balance`] picks an endpoint of an [`Upstream`](tightrope_upstream::Upstream) for each request
+//! and calls the service inside with both:
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use tightrope_balance::{Balance, RoundRobin};
+//! use tightrope_upstream::{Change, EndpointSpec, Picked, Upstream};
+//! use tower::{Service, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let upstream = Upstream::new("api");
+//! upstream.apply(
+//!     Change::new()
+//!         .add(EndpointSpec::new("10.0.0.1:8080".parse()?))
+//!         .add(EndpointSpec::new("10.0.0.2:8080".parse()?)),
+//! )?;
+//!
+//! // Stands for whatever talks to the endpoint; `tightrope-proxy` forwards HTTP.
+//! let inner = service_fn(|picked: Picked<&'static str>| async move {
+//!     let (request, pick) = picked.into_parts();
+//!     Ok::<_, Infallible>(format!("{request} to {}", pick.endpoint().id()))
+//! });
+//! let mut balance = Balance::new(&upstream, RoundRobin::new(), inner);
+//!
+//! assert_eq!(balance.ready().await?.call("hello").await?, "hello to 10.0.0.1:8080");
+//! assert_eq!(balance.ready().await?.call("hello").await?, "hello to 10.0.0.2:8080");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | when you want | use |
+//! | --- | --- |
+//! | each in turn, by weight | [`RoundRobin`] |
+//! | no state to share | [`WeightedRandom`] |
+//! | the less busy one | [`LeastRequest`] |
+//! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`] |
+//! | the sick rather than nobody | [`FailOpen`] around any of them |
+//! | a rule of your own | [`Strategy`] and [`Picker`] |
+//!
+//! A pick reads one snapshot through one pointer, takes no lock and allocates nothing. What a
+//! strategy may know of a request (client address, hash key, earlier attempts) is told by a closure:
+//! [`Balance::with_context`].
+//!
+//! What this crate does not do: probe endpoints (`tightrope-health`), retry (`tightrope-retry`),
+//! speak HTTP (`tightrope-proxy`).
+
+mod context;
+mod error;
+mod layer;
+mod picker;
+mod random;
+pub mod service;
+mod strategies;
+mod strategy;
+
+pub use crate::{
+    context::{Context, Describe, NoContext},
+    error::BalanceError,
+    layer::BalanceLayer,
+    picker::Picker,
+    random::Random,
+    service::Balance,
+    strategies::{FailOpen, LeastRequest, RoundRobin, WeightedRandom, nginx},
+    strategy::Strategy,
+};

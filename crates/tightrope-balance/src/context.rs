@@ -1,0 +1,111 @@
+//! What a strategy may know of a request.
+
+use std::net::IpAddr;
+
+use tightrope_upstream::{Attempt, Endpoint};
+
+/// What a strategy may know of a request: all optional, all borrowed.
+///
+/// ```
+/// use tightrope_balance::Context;
+///
+/// let context = Context::new()
+///     .with_client([192, 0, 2, 7].into())
+///     .with_key(b"user-42");
+/// assert_eq!(context.key(), Some(&b"user-42"[..]));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'r> {
+    client: Option<IpAddr>,
+    key: Option<&'r [u8]>,
+    attempt: Option<&'r Attempt>,
+}
+
+/// Tells the balancer what a strategy may know of a request of type `R`.
+///
+/// Implemented for closures from `&R` to [`Context`], and for [`NoContext`].
+pub trait Describe<R> {
+    /// What a strategy may know of `request`.
+    fn describe<'r>(&self, request: &'r R) -> Context<'r>;
+}
+
+/// Tells nothing of a request: enough for every strategy that does not look at requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoContext;
+
+// === impl Context ===
+
+impl<'r> Context<'r> {
+    /// Nothing is known.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            client: None,
+            key: None,
+            attempt: None,
+        }
+    }
+
+    /// The address of the client, as resolved by whoever may be believed.
+    #[must_use]
+    pub const fn with_client(mut self, client: IpAddr) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// What is hashed to keep a client on an endpoint: a user id, a cookie, a path.
+    #[must_use]
+    pub const fn with_key(mut self, key: &'r [u8]) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Which try of the request it is; the endpoints of the earlier ones are not chosen again.
+    #[must_use]
+    pub const fn with_attempt(mut self, attempt: &'r Attempt) -> Self {
+        self.attempt = Some(attempt);
+        self
+    }
+
+    /// The address of the client.
+    #[must_use]
+    pub const fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// What is hashed.
+    #[must_use]
+    pub const fn key(&self) -> Option<&'r [u8]> {
+        self.key
+    }
+
+    /// Whether an earlier attempt of the request went to `endpoint`.
+    #[must_use]
+    pub fn has_tried(&self, endpoint: &Endpoint) -> bool {
+        self.attempt
+            .is_some_and(|attempt| attempt.has_tried(endpoint.id()))
+    }
+
+    /// Whether there was an earlier attempt.
+    #[must_use]
+    pub fn is_retry(&self) -> bool {
+        self.attempt.is_some_and(|attempt| attempt.number() > 1)
+    }
+}
+
+// === impl Describe ===
+
+impl<R> Describe<R> for NoContext {
+    fn describe<'r>(&self, _: &'r R) -> Context<'r> {
+        Context::new()
+    }
+}
+
+impl<R, F> Describe<R> for F
+where
+    F: for<'r> Fn(&'r R) -> Context<'r>,
+{
+    fn describe<'r>(&self, request: &'r R) -> Context<'r> {
+        self(request)
+    }
+}

@@ -1,0 +1,141 @@
+//! The balancer as a service.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context as Task, Poll},
+};
+
+use tightrope_upstream::{Pick, PickError, Picked, Upstream};
+use tower_service::Service;
+
+mod future;
+mod shared;
+
+pub use self::future::ResponseFuture;
+pub(crate) use self::shared::Shared;
+
+use crate::{BalanceError, Context, Describe, NoContext, Random, Strategy};
+
+/// Picks an endpoint for each request and calls the service inside with both.
+///
+/// Cheap to clone; all clones share one picker, and each draws chance of its own. There is no
+/// worker task: pickers are built by whoever changes the upstream. The service inside owns the
+/// [`Pick`] from then on and keeps it until the attempt is over.
+///
+/// It is ready when the service inside is. With nobody to pick, the response future fails at once;
+/// wrap the strategy in [`FailOpen`](crate::FailOpen) to try the sick ones instead.
+///
+/// # Cancellation
+/// A response future that is dropped drops the pick that the service inside holds, which gives
+/// its place in flight back.
+pub struct Balance<S, C = NoContext> {
+    inner: S,
+    context: C,
+    shared: Arc<Shared>,
+    random: Random,
+}
+
+// === impl Balance ===
+
+impl<S> Balance<S> {
+    /// Balances over `upstream` by `strategy`, and calls `inner` with each pick.
+    pub fn new(upstream: &Upstream, strategy: impl Strategy, inner: S) -> Self {
+        Self::from_shared(Shared::new(upstream, Box::new(strategy)), NoContext, inner)
+    }
+}
+
+impl<S, C> Balance<S, C> {
+    pub(crate) fn from_shared(shared: Arc<Shared>, context: C, inner: S) -> Self {
+        Self {
+            inner,
+            context,
+            random: shared.fork(),
+            shared,
+        }
+    }
+
+    /// Lets the strategy know what `context` tells of each request: a closure from `&R` to
+    /// [`Context`].
+    pub fn with_context<D>(self, context: D) -> Balance<S, D> {
+        Balance {
+            inner: self.inner,
+            context,
+            shared: self.shared,
+            random: self.random,
+        }
+    }
+
+    /// Draws from this seed instead of one that the system gave, so that the same calls pick the
+    /// same endpoints again. Clones made from now on draw from seeds that follow from it.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.shared.reseed(seed);
+        self.random = self.shared.fork();
+        self
+    }
+
+    /// Picks an endpoint without calling the service.
+    ///
+    /// # Errors
+    /// There is nobody to pick.
+    pub fn pick(&mut self, context: &Context<'_>) -> Result<Pick, PickError> {
+        self.shared.pick(context, &mut self.random)
+    }
+
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, C, R> Service<R> for Balance<S, C>
+where
+    S: Service<Picked<R>>,
+    C: Describe<R>,
+{
+    type Response = S::Response;
+    type Error = BalanceError<S::Error>;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(task).map_err(BalanceError::Inner)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let context = self.context.describe(&request);
+        match self.shared.pick(&context, &mut self.random) {
+            Ok(pick) => ResponseFuture::picked(self.inner.call(Picked::new(request, pick))),
+            Err(error) => ResponseFuture::failed(error),
+        }
+    }
+}
+
+impl<S: Clone, C: Clone> Clone for Balance<S, C> {
+    fn clone(&self) -> Self {
+        Self::from_shared(
+            Arc::clone(&self.shared),
+            self.context.clone(),
+            self.inner.clone(),
+        )
+    }
+}
+
+impl<S: fmt::Debug, C> fmt::Debug for Balance<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Balance")
+            .field("inner", &self.inner)
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! What builds pickers.
+
+use std::sync::Arc;
+
+use tightrope_upstream::Snapshot;
+
+use crate::Picker;
+
+/// Builds a [`Picker`] for each snapshot, off the path of requests.
+///
+/// A strategy belongs to one balancer and is called by one writer at a time, so whatever it
+/// wants to keep from one snapshot to the next (a cursor, a table that still holds) is its own
+/// plain state.
+///
+/// One of your own is short:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tightrope_balance::{Context, Picker, Random, Strategy};
+/// use tightrope_upstream::Snapshot;
+///
+/// /// Always the first that is available, in the order of configuration.
+/// struct First;
+///
+/// #[derive(Debug)]
+/// struct FirstPicker(Arc<Snapshot>);
+///
+/// impl Strategy for First {
+///     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
+///         Box::new(FirstPicker(Arc::clone(snapshot)))
+///     }
+/// }
+///
+/// impl Picker for FirstPicker {
+///     fn pick(&self, context: &Context<'_>, _: &mut Random) -> Option<usize> {
+///         let members = self.0.members();
+///         let mut available = self.0.available().iter().map(|&index| index as usize);
+///         available.find(|&index| !context.has_tried(&members[index]))
+///     }
+/// }
+/// ```
+pub trait Strategy: Send + 'static {
+    /// The picker for `snapshot`. It must not panic, whatever the members and weights are.
+    fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker>;
+}
+
+impl Strategy for Box<dyn Strategy> {
+    fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
+        (**self).build(snapshot)
+    }
+}
