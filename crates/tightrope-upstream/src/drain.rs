@@ -23,9 +23,12 @@ pub struct Update {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Those that still had attempts in flight when the deadline passed, and how many.
+    /// Those that still had attempts in flight when the deadline passed, and how many. If the
+    /// deadline passed before the change was [applied](Update::applied): all of them, for until
+    /// then more may come.
     pub remaining: Vec<(EndpointId, usize)>,
-    /// Those that a later update put back into service before they were empty.
+    /// Those that a later update put back into service, so that they need not be empty, and are not
+    /// to be taken down.
     pub resumed: Vec<EndpointId>,
     /// How long it took, from the call.
     pub took: Duration,
@@ -84,6 +87,9 @@ impl Update {
     /// service, or `deadline` from now has passed. Covers response bodies, tunnels and streams:
     /// whatever holds its pick.
     ///
+    /// # Panics
+    /// Outside a tokio runtime with time, unless `deadline` is too long to ever pass.
+    ///
     /// # Cancellation
     /// Dropping the future undoes nothing; it can be asked for again.
     pub async fn drained(&self, deadline: Duration) -> DrainReport {
@@ -94,15 +100,18 @@ impl Update {
             resumed: Vec::new(),
             took: Duration::ZERO,
         };
-        let _late = within(until, self.applied()).await;
+        // Until the change is applied an endpoint may get picks, whatever it has now.
+        let applied = within(until, self.applied()).await.is_some();
         for endpoint in &self.leaving {
-            match within(until, endpoint.record().drained()).await {
+            let (id, record) = (endpoint.id(), endpoint.record());
+            let drained = match applied {
+                true => within(until, record.drained()).await,
+                false => None,
+            };
+            match drained {
                 Some(Drained::Idle) => {}
-                Some(Drained::Resumed) => report.resumed.push(endpoint.id().clone()),
-                None => {
-                    let left = endpoint.record().in_flight();
-                    report.remaining.push((endpoint.id().clone(), left));
-                }
+                Some(Drained::Resumed) => report.resumed.push(id.clone()),
+                None => report.remaining.push((id.clone(), record.in_flight())),
             }
         }
         report.took = begun.elapsed();

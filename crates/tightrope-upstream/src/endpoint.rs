@@ -161,9 +161,13 @@ impl Endpoint {
 
     /// Takes one place in flight, for a picker's choice.
     ///
-    /// `None` means that an update took the endpoint out of service after the snapshot was read
-    /// that it was chosen from; by then a newer one is published: read that and choose again.
-    /// This is what makes "no new request after the update was applied" exact.
+    /// `None` means that an update took the endpoint out of service after the snapshot that it was
+    /// chosen from; by then every [`Follower`](crate::Follower) was given a newer one: read that and
+    /// choose again. This is what makes "no new request after the update was applied" exact.
+    ///
+    /// Choose from what a follower is given. [`Upstream::snapshot`](crate::Upstream::snapshot) may
+    /// be ahead of it, and an endpoint that it puts into service is not open before the update is
+    /// [applied](crate::Update::applied).
     #[must_use]
     pub fn pick(self: &Arc<Self>) -> Option<Pick> {
         match self.record.acquire() {

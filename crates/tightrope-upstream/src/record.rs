@@ -13,8 +13,8 @@ use crate::{
 ///
 /// There is one for each id of an upstream. Every strategy and detector shares it, and it survives
 /// every update that keeps the id; an endpoint that is removed and added again while attempts
-/// are still in flight finds its record as it was. Padded to cache lines of its own, so that the
-/// counts of neighbours do not slow each other down.
+/// are still in flight finds its record as it was, and after that it starts anew. Padded to cache
+/// lines of its own, so that the counts of neighbours do not slow each other down.
 #[repr(align(128))]
 pub struct Record {
     /// Attempts in flight, and [`CLOSED`]. One word, so that taking a place and learning that
@@ -72,7 +72,8 @@ impl Record {
     pub(crate) fn new(health: Health) -> Self {
         let reason = || Reason::from("new");
         Self {
-            places: AtomicUsize::new(0),
+            // Closed until it is published: one that is taken out before that never opens.
+            places: AtomicUsize::new(CLOSED),
             waiting: AtomicUsize::new(0),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -142,25 +143,33 @@ impl Record {
     }
 
     fn give_back(&self) {
-        // SeqCst here and in `drained`: either the waiter sees the count at zero or we see the
-        // waiter. Weaker orderings would let both miss.
-        let before = self.places.fetch_sub(1, Ordering::SeqCst);
-        if before & !CLOSED == 1 && self.waiting.load(Ordering::SeqCst) > 0 {
+        // AcqRel pairs with the read-modify-write in `drained`: one of the two comes first, so
+        // either the waiter sees the count at zero or we see the waiter.
+        let before = self.places.fetch_sub(1, Ordering::AcqRel);
+        if before & !CLOSED == 1 {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        // Relaxed: ordered by the read-modify-write of `places` before it.
+        if self.waiting.load(Ordering::Relaxed) > 0 {
             self.idle.notify_waiters();
         }
     }
 
     /// Lets picks in. Called before the pickers that may choose the endpoint are published.
     pub(crate) fn open(&self) {
-        let before = self.places.fetch_and(!CLOSED, Ordering::SeqCst);
-        if before & CLOSED != 0 && self.waiting.load(Ordering::SeqCst) > 0 {
-            self.idle.notify_waiters();
+        // AcqRel: as in `give_back`.
+        if self.places.fetch_and(!CLOSED, Ordering::AcqRel) & CLOSED != 0 {
+            self.wake();
         }
     }
 
     /// Lets no pick in any more. Called after the pickers that do not choose it are published.
     pub(crate) fn close(&self) {
-        self.places.fetch_or(CLOSED, Ordering::SeqCst);
+        // Release pairs with the acquire in `acquire`.
+        self.places.fetch_or(CLOSED, Ordering::Release);
     }
 
     /// Notes that the endpoint is in service in `generation`.
@@ -173,14 +182,17 @@ impl Record {
         self.seen.load(Ordering::Relaxed) == generation
     }
 
-    /// Resolves when nothing is in flight, or the endpoint is open again.
+    /// Resolves when nothing is in flight, or the endpoint is open again. To be asked once the
+    /// endpoint was closed.
     pub(crate) async fn drained(&self) -> Drained {
-        let waiting = Waiting::new(&self.waiting);
+        let _waiting = Waiting::new(&self.waiting);
         loop {
             let mut changed = pin!(self.idle.notified());
             changed.as_mut().enable();
-            match waiting.look(&self.places) {
-                0 | CLOSED => return Drained::Idle,
+            // A read-modify-write that changes nothing, where a load could miss the last release
+            // while that misses `waiting`: see `give_back`.
+            match self.places.fetch_or(0, Ordering::AcqRel) {
+                CLOSED => return Drained::Idle,
                 places if places & CLOSED == 0 => return Drained::Resumed,
                 _ => changed.await,
             }
@@ -222,17 +234,14 @@ struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
+        // Relaxed, here and below: ordered by the read-modify-write of `places` after it.
+        count.fetch_add(1, Ordering::Relaxed);
         Self(count)
-    }
-
-    fn look(&self, places: &AtomicUsize) -> usize {
-        places.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
