@@ -1,7 +1,9 @@
 //! Brings snapshots to those who pick, and opens and closes endpoints around it.
 
 use std::{
+    any::Any,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, Weak},
 };
 
@@ -18,7 +20,8 @@ pub trait Follower: Send + Sync {
     ///
     /// Called by the writer, one snapshot at a time, in order of generation; where changes come
     /// faster than this returns, some are skipped and the newest always comes last. It must not
-    /// change the upstream, and must not panic.
+    /// change or follow the upstream. It should not panic: the writer's
+    /// [`apply`](crate::Upstream::apply) would, once all others have been told.
     fn follow(&self, snapshot: &Arc<Snapshot>);
 }
 
@@ -31,6 +34,8 @@ pub(crate) struct Publisher {
     audience: Mutex<Audience>,
     settled: watch::Sender<u64>,
 }
+
+type Panic = Box<dyn Any + Send>;
 
 struct Audience {
     followers: Vec<Weak<dyn Follower>>,
@@ -61,6 +66,7 @@ impl Publisher {
         if let Some(follower) = follower.upgrade() {
             follower.follow(&audience.settled);
         }
+        audience.followers.retain(|old| old.strong_count() > 0);
         audience.followers.push(follower);
     }
 
@@ -70,19 +76,18 @@ impl Publisher {
         if self.asked.fetch_add(1, Ordering::AcqRel) != 0 {
             return;
         }
-        let turn = Turn(Some(&self.asked));
         let mut seen = 1;
-        loop {
-            let mut audience = lock(&self.audience);
+        let mut panic = None;
+        while seen != 0 {
             // Read after the count was: it has everything that was asked for.
-            let generation = audience.settle(newest());
-            drop(audience);
+            let (generation, panicked) = lock(&self.audience).settle(newest());
+            panic = panic.or(panicked);
             self.settled.send_replace(generation);
             seen = self.asked.fetch_sub(seen, Ordering::AcqRel) - seen;
-            if seen == 0 {
-                turn.done();
-                return;
-            }
+        }
+        // Not before: other writers left their publications to us.
+        if let Some(panic) = panic {
+            resume_unwind(panic);
         }
     }
 }
@@ -93,30 +98,14 @@ impl fmt::Debug for Publisher {
     }
 }
 
-/// The turn to publish; given up when a follower panics, so that the next writer can have it.
-struct Turn<'a>(Option<&'a AtomicUsize>);
-
-impl Turn<'_> {
-    fn done(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if let Some(asked) = self.0 {
-            asked.store(0, Ordering::Release);
-        }
-    }
-}
-
 // === impl Audience ===
 
 impl Audience {
-    fn settle(&mut self, newest: Arc<Snapshot>) -> u64 {
+    /// Brings `newest` to all followers; gives back its generation, and a panic of one of them.
+    fn settle(&mut self, newest: Arc<Snapshot>) -> (u64, Option<Panic>) {
         let (before, generation) = (Arc::clone(&self.settled), newest.generation());
         if generation == before.generation() {
-            return generation;
+            return (generation, None);
         }
         let same_members = Arc::ptr_eq(before.layout(), newest.layout());
 
@@ -136,9 +125,12 @@ impl Audience {
                 }
             }
         }
+        let mut panic = None;
         self.followers.retain(|follower| match follower.upgrade() {
             Some(follower) => {
-                follower.follow(&newest);
+                // Nothing of ours is seen by it half done, and its own state is its own.
+                let told = catch_unwind(AssertUnwindSafe(|| follower.follow(&newest)));
+                panic = panic.take().or(told.err());
                 true
             }
             None => false,
@@ -156,7 +148,7 @@ impl Audience {
             }
         }
         self.settled = newest;
-        generation
+        (generation, panic)
     }
 }
 
