@@ -5,7 +5,8 @@ use crate::{Ejection, EndpointId, EndpointSpec, Group, Health, Metadata, Reason,
 /// A transaction: several changes that are published together, or not at all.
 ///
 /// The changes are checked and made in the order in which they were added, each against what the
-/// ones before it left. Given to [`Upstream::apply`](crate::Upstream::apply).
+/// ones before it left; whether the active group has members is checked at the end. A member that is
+/// removed and added in one change keeps its live state. Given to [`Upstream::apply`](crate::Upstream::apply).
 ///
 /// ```
 /// use tightrope_upstream::{Change, EndpointSpec, Group, Upstream};
@@ -72,14 +73,14 @@ impl Change {
 
     /// Makes the members exactly these, in this order.
     ///
-    /// Endpoints that keep their id keep their live state and, unless they are new, their
-    /// administrative state. The active group stays.
+    /// Endpoints that keep their id keep their live state and their administrative state; others
+    /// join as with [`add`](Self::add). The active group stays, even without members.
     pub fn replace(self, members: impl IntoIterator<Item = EndpointSpec>) -> Self {
         self.with(Step::Replace(members.into_iter().collect()))
     }
 
     /// Adds a member at the end. Its administrative state is active, even where it was removed
-    /// while draining and comes back with its record.
+    /// while draining and comes back with its record. Its other verdicts come back with it.
     #[expect(
         clippy::should_implement_trait,
         reason = "nobody adds a member to a change with `+`"

@@ -5,6 +5,10 @@ use tokio::sync::broadcast;
 use crate::{Admin, Ejection, EndpointId, Group, Health, Reason};
 
 /// Something that a change did to an upstream.
+///
+/// Told is what a change comes to, not how it was written: who joined or is described differently,
+/// in order of the new members; who left, in order of the old ones; the verdicts, in the order in
+/// which the change made them; and last, who gets the traffic. Members that only move tell nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {

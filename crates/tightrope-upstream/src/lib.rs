@@ -63,6 +63,8 @@ mod record;
 mod snapshot;
 mod source;
 mod stage;
+mod staged;
+mod state;
 mod status;
 mod sync;
 mod upstream;

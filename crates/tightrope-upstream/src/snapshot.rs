@@ -54,23 +54,8 @@ impl Snapshot {
         }
     }
 
-    /// The same members, with the availability that `f` gives each.
-    pub(crate) fn patched(
-        &self,
-        generation: u64,
-        f: impl Fn(usize, Availability) -> Availability,
-    ) -> Self {
-        let availability = self.availability.iter().enumerate();
-        Self::of(
-            Arc::clone(&self.upstream),
-            generation,
-            Arc::clone(&self.layout),
-            availability.map(|(index, &a)| f(index, a)).collect(),
-        )
-    }
-
-    /// Other members.
-    pub(crate) fn relaid(
+    /// What follows it.
+    pub(crate) fn next(
         &self,
         generation: u64,
         layout: Arc<Layout>,
@@ -83,13 +68,15 @@ impl Snapshot {
     /// would rather try the sick than nobody. Drained, standby and weightless ones stay out.
     #[must_use]
     pub fn ignoring_health(&self) -> Self {
-        self.patched(self.generation, |_, availability| {
+        let availability = self.availability.iter().map(|&availability| {
             if availability.is_in_service() {
                 Availability::Available
             } else {
                 availability
             }
-        })
+        });
+        let layout = Arc::clone(&self.layout);
+        self.next(self.generation, layout, availability.collect())
     }
 
     /// The name of the upstream.

@@ -1,7 +1,6 @@
 //! A named set of interchangeable endpoints, with one writer.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Weak},
 };
@@ -12,7 +11,8 @@ use tokio::sync::{broadcast, watch};
 use crate::{
     Change, ChangeError, Endpoint, Event, Events, Health, Snapshot, Update,
     publish::{Follower, Publisher},
-    stage::{Stage, State},
+    stage::Stage,
+    state::State,
     sync::{Mutex, lock},
 };
 
@@ -67,11 +67,7 @@ impl Upstream {
         Self {
             shared: Arc::new(Shared {
                 name,
-                state: Mutex::new(State {
-                    initial_health: health,
-                    index: HashMap::new(),
-                    departed: HashMap::new(),
-                }),
+                state: Mutex::new(State::new(health)),
                 current: ArcSwap::new(Arc::clone(&empty)),
                 publisher: Publisher::new(empty),
                 events: broadcast::Sender::new(Events::CAPACITY),
@@ -99,18 +95,22 @@ impl Upstream {
     ///
     /// # Errors
     /// Some part of it cannot be done. Nothing was changed.
+    ///
+    /// # Panics
+    /// A [`Follower`] panicked. The change is made all the same, and all others follow it.
     pub fn apply(&self, change: Change) -> Result<Update, ChangeError> {
         let shared = &*self.shared;
         let mut state = lock(&shared.state);
         let current = shared.current.load_full();
-        let mut stage = Stage::new(&state, &current);
+        let settled = *self.settled().borrow();
+        let mut stage = Stage::new(&state, &current, settled);
         stage.check(change)?;
         let Some(staged) = stage.finish() else {
             return Ok(self.update(current.generation(), Vec::new()));
         };
         let generation = staged.snapshot.generation();
         if let Some(members) = staged.members {
-            state.follow(members);
+            state.follow(members, generation, settled);
         }
         shared.current.store(Arc::new(staged.snapshot));
         for kind in staged.events {

@@ -1,0 +1,180 @@
+//! What a checked change comes to: the snapshot, who leaves, and what observers are told.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    mem,
+    sync::Arc,
+};
+
+use crate::{
+    Admin, Availability, Endpoint, EventKind, Reason, Snapshot, Verdict, change::Edit,
+    snapshot::Layout, stage::Stage, state::MemberChange,
+};
+
+/// A change that was checked and is ready to be published.
+pub(crate) struct Staged {
+    pub(crate) snapshot: Snapshot,
+    /// Who goes out of service: members that stay first, then those that left, each in order.
+    pub(crate) leaving: Vec<Arc<Endpoint>>,
+    pub(crate) events: Vec<EventKind>,
+    /// New contents for the writer's state, where the members changed.
+    pub(crate) members: Option<MemberChange>,
+}
+
+/// Makes the verdicts true and says what is to be published; `None` if nothing changes.
+pub(crate) fn finish(mut stage: Stage<'_>) -> Option<Staged> {
+    let mut verdicts = Vec::new();
+    let mut touched = Vec::new();
+    for (endpoint, edit, reason) in mem::take(&mut stage.edits) {
+        let event = make(&endpoint, edit, reason);
+        // A member that left again has its verdict, in case it comes back, but no observer.
+        if let (Some(event), Ok(member)) = (event, stage.get(endpoint.id())) {
+            verdicts.push(event);
+            touched.push(member);
+        }
+    }
+    let relaid = stage.switches() || stage.differs();
+    if !relaid && verdicts.is_empty() {
+        return None;
+    }
+    Some(if relaid {
+        with_members(&stage, &touched, verdicts)
+    } else {
+        with_verdicts(&stage, &touched, verdicts)
+    })
+}
+
+/// The same members in the same layout.
+fn with_verdicts(stage: &Stage<'_>, touched: &[Arc<Endpoint>], verdicts: Vec<EventKind>) -> Staged {
+    let (current, layout) = (stage.current, stage.current.layout());
+    let mut availability: Box<[Availability]> = current.availability().into();
+    let mut leaving = Vec::new();
+    let places = touched.iter().map(|endpoint| endpoint.id());
+    let places: BTreeSet<usize> = places
+        .filter_map(|id| stage.state.index.get(id).copied())
+        .collect();
+    for place in places {
+        let member = &current.members()[place];
+        let after = layout.availability(member);
+        let before = mem::replace(&mut availability[place], after);
+        if before.is_in_service() && !after.is_in_service() {
+            leaving.push(Arc::clone(member));
+        }
+    }
+    let generation = current.generation() + 1;
+    Staged {
+        snapshot: current.next(generation, Arc::clone(layout), availability),
+        leaving,
+        events: verdicts,
+        members: None,
+    }
+}
+
+/// Other members, or the same ones in another order, described differently or in another role.
+fn with_members(stage: &Stage<'_>, touched: &[Arc<Endpoint>], verdicts: Vec<EventKind>) -> Staged {
+    let current = stage.current;
+    let generation = current.generation() + 1;
+    let members = stage.members().cloned().collect();
+    let layout = Arc::new(Layout::new(generation, stage.active.clone(), members));
+    let touched: HashSet<_> = touched.iter().map(Arc::as_ptr).collect();
+
+    let mut change = MemberChange {
+        places: vec![None; current.members().len()],
+        added: Vec::new(),
+        departed: Vec::new(),
+    };
+    let (mut leaving, mut events) = (Vec::new(), Vec::new());
+    let mut availability = Vec::with_capacity(layout.members.len());
+    for (place, member) in layout.members.iter().enumerate() {
+        let endpoint = || member.id().clone();
+        let Some(&old) = stage.state.index.get(member.id()) else {
+            availability.push(layout.availability(member));
+            change.added.push((endpoint(), place));
+            events.push(EventKind::Added {
+                endpoint: endpoint(),
+            });
+            continue;
+        };
+        change.places[old] = Some(place);
+        let same = Arc::ptr_eq(&current.members()[old], member);
+        if !same {
+            events.push(EventKind::Changed {
+                endpoint: endpoint(),
+            });
+        }
+        let before = current.availability()[old];
+        let after = if same && !stage.switches() && !touched.contains(&Arc::as_ptr(member)) {
+            before
+        } else {
+            layout.availability(member)
+        };
+        if before.is_in_service() && !after.is_in_service() {
+            leaving.push(Arc::clone(member));
+        }
+        availability.push(after);
+    }
+    let old = current.members().iter().zip(current.availability());
+    for ((endpoint, before), _) in old.zip(&change.places).filter(|(_, now)| now.is_none()) {
+        let record = Arc::downgrade(endpoint.record());
+        change.departed.push((endpoint.id().clone(), record));
+        events.push(EventKind::Removed {
+            endpoint: endpoint.id().clone(),
+        });
+        if before.is_in_service() {
+            leaving.push(Arc::clone(endpoint));
+        }
+    }
+    events.extend(verdicts);
+    if stage.switches() {
+        events.push(EventKind::Activated {
+            group: stage.active.clone(),
+        });
+    }
+    Staged {
+        snapshot: current.next(generation, layout, availability.into()),
+        leaving,
+        events,
+        members: Some(change),
+    }
+}
+
+/// Makes `edit` true; tells what changed by it, if anything.
+fn make(endpoint: &Endpoint, edit: Edit, reason: Reason) -> Option<EventKind> {
+    let id = || endpoint.id().clone();
+    endpoint.record().with_status(|status| match edit {
+        Edit::Drain | Edit::Undrain => {
+            let admin = match edit {
+                Edit::Drain => Admin::Draining,
+                _ => Admin::Active,
+            };
+            set(&mut status.admin, admin, &reason).then(|| EventKind::Admin {
+                endpoint: id(),
+                admin,
+                reason,
+            })
+        }
+        Edit::Health(health) => {
+            set(&mut status.health, health, &reason).then(|| EventKind::Health {
+                endpoint: id(),
+                health,
+                reason,
+            })
+        }
+        Edit::Ejection(ejection) => {
+            set(&mut status.ejection, ejection, &reason).then(|| EventKind::Ejection {
+                endpoint: id(),
+                ejection,
+                reason,
+            })
+        }
+    })
+}
+
+/// Sets the verdict; tells whether that changed it. One that stays keeps its reason and age.
+fn set<T: Copy + PartialEq>(verdict: &mut Verdict<T>, value: T, reason: &Reason) -> bool {
+    let changes = verdict.value() != value;
+    if changes {
+        *verdict = Verdict::new(value, reason.clone());
+    }
+    changes
+}
