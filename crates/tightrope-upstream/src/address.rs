@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{SocketAddr, SocketAddrV6},
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -34,7 +34,8 @@ pub enum Address {
         /// The port, never 0.
         port: u16,
     },
-    /// The path of a Unix socket. Only Unix systems can connect to it.
+    /// The path of a Unix socket: UTF-8 that begins with `/`, at most 107 bytes without NUL. Only
+    /// Unix systems can connect to it.
     Unix(Arc<Path>),
 }
 
@@ -51,6 +52,9 @@ pub struct AddressError {
 impl Address {
     /// The prefix that marks the path of a Unix socket.
     const UNIX: &'static str = "unix:";
+
+    /// The longest path that fits a Unix socket address of Linux; other systems have less.
+    const LONGEST_PATH: usize = 107;
 
     /// A host name and port.
     ///
@@ -94,17 +98,24 @@ impl Address {
     /// The path of a Unix socket.
     ///
     /// # Errors
-    /// The path is not absolute.
+    /// The path is not absolute, longer than 107 bytes, or has what cannot be written down: bytes
+    /// that are not UTF-8, or NUL.
     pub fn unix(path: impl Into<PathBuf>) -> Result<Self, AddressError> {
         let path = path.into();
-        if path.is_absolute() {
-            Ok(Self::Unix(path.into()))
-        } else {
-            Err(AddressError {
-                value: format!("{}{}", Self::UNIX, path.display()),
-                reason: "the path of a Unix socket is absolute",
-            })
+        let fail = |reason| AddressError {
+            value: format!("{}{}", Self::UNIX, path.display()),
+            reason,
+        };
+        let text = path
+            .to_str()
+            .ok_or_else(|| fail("the path of a Unix socket is UTF-8"))?;
+        if !text.starts_with('/') {
+            return Err(fail("the path of a Unix socket is absolute"));
         }
+        if text.len() > Self::LONGEST_PATH || text.contains('\0') {
+            return Err(fail("a Unix socket has a path of 1 to 107 bytes"));
+        }
+        Ok(Self::Unix(path.into()))
     }
 }
 
@@ -143,7 +154,11 @@ impl TryFrom<SocketAddr> for Address {
                 reason: "port 0 cannot be connected to",
             });
         }
-        Ok(Self::Socket(socket))
+        // The flow of IPv6 belongs to a packet, not to an address, and has no text.
+        Ok(Self::Socket(match socket {
+            SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
+            v4 @ SocketAddr::V4(_) => v4,
+        }))
     }
 }
 
