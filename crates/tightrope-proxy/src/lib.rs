@@ -1,1 +1,79 @@
-//! Forwards one picked HTTP request to its endpoint
+//! Forwards one picked HTTP request to its endpoint, over HTTP/1.1.
+//!
+//! [`Forward`] is the innermost service of a reverse proxy: it takes a request that a balancer
+//! bound to an endpoint, sends it over a connection of its own pool, and streams the response
+//! back. Bodies, trailers and tunnels pass through without being collected, and the pick is
+//! released when the last of them ended.
+//!
+//! ```
+//! use tightrope_proxy::{Forward, ForwardConfig};
+//! use tightrope_upstream::{Change, EndpointSpec, Picked, Upstream};
+//! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpListener};
+//! use tower_service::Service;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // An endpoint.
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?.to_string();
+//! tokio::spawn(async move {
+//!     let (mut connection, _) = listener.accept().await?;
+//!     let mut request = vec![0; 1024];
+//!     let _read = connection.read(&mut request).await?;
+//!     connection.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await
+//! });
+//!
+//! let upstream = Upstream::new("api");
+//! upstream.apply(Change::new().add(EndpointSpec::new(address.parse()?)))?;
+//!
+//! // What a balancer does: choose, and bind the request to the choice.
+//! let pick = upstream.snapshot().members()[0].pick().expect("it is in service");
+//! let request = http::Request::get("/").header("host", "api.test").body(String::new())?;
+//!
+//! let mut forward = Forward::new(ForwardConfig::new());
+//! let response = forward.call(Picked::new(request, pick)).await?;
+//! assert_eq!(response.status(), 204);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | when you want to | use |
+//! | --- | --- |
+//! | forward a picked request | [`Forward`], [`ForwardConfig`], [`ForwardBody`] |
+//! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
+//! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
+//! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`] |
+//! | answer a client when no response came | [`respond`] |
+//! | feed outcomes into health and load | [`HttpClassify`] |
+//!
+//! There are no feature flags.
+//!
+//! # What it does not do
+//!
+//! It does not choose an endpoint (`tightrope-balance`), does not try another one
+//! (`tightrope-retry`), does not write `X-Forwarded-*` (`tightrope-forwarded`), does not cache, does
+//! not listen, and speaks neither TLS nor HTTP/2 to endpoints. Interim responses (1xx) of an
+//! endpoint are not passed on, except for the 101 of an upgrade. It must be called within a tokio
+//! runtime.
+
+mod check;
+mod classify;
+mod error;
+mod forward;
+mod hop_by_hop;
+mod host;
+mod pool;
+pub mod respond;
+mod route;
+mod timeout;
+mod upgrade;
+
+pub use crate::{
+    check::{RequestError, check_request},
+    classify::HttpClassify,
+    error::ForwardError,
+    forward::{Forward, ForwardBody, ForwardConfig, Pseudonym, PseudonymError, ResponseFuture},
+    host::HostPolicy,
+    route::{HostPattern, PathPrefix, PatternError, RouteError, Routes},
+    upgrade::Upgrades,
+};

@@ -1,0 +1,183 @@
+//! How requests are forwarded.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Version};
+
+use crate::{HostPolicy, Upgrades};
+
+/// How [`Forward`](crate::Forward) forwards: timeouts, the pool, and what endpoints are told.
+///
+/// Each timeout measures one wait of its own, so none of them limits how long a transfer that makes
+/// progress may take. A timeout of zero is over at once; [`Duration::MAX`] is never over.
+///
+/// ```
+/// use std::time::Duration;
+/// use tightrope_proxy::{ForwardConfig, HostPolicy};
+///
+/// let config = ForwardConfig::new()
+///     .with_head_timeout(Duration::from_secs(5))
+///     .with_host(HostPolicy::Endpoint);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a configuration does nothing until it is given to a `Forward`"]
+pub struct ForwardConfig {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) head_timeout: Duration,
+    pub(crate) body_idle_timeout: Duration,
+    pub(crate) request_idle_timeout: Duration,
+    pub(crate) tunnel_idle_timeout: Duration,
+    pub(crate) pool_idle_timeout: Duration,
+    pub(crate) pool_max_idle: usize,
+    pub(crate) host: HostPolicy,
+    pub(crate) via: Option<Pseudonym>,
+    pub(crate) upgrades: Upgrades,
+}
+
+/// The name of this proxy in `Via` fields: a token, as in RFC 9110 §7.6.3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pseudonym {
+    http_10: HeaderValue,
+    http_11: HeaderValue,
+    http_2: HeaderValue,
+}
+
+/// A text that is not a [`Pseudonym`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a pseudonym: letters, digits, `-`, `.` and `_`")]
+pub struct PseudonymError {
+    text: String,
+}
+
+// === impl ForwardConfig ===
+
+impl ForwardConfig {
+    /// The defaults, which are named at each setting.
+    pub const fn new() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(1),
+            head_timeout: Duration::from_secs(30),
+            body_idle_timeout: Duration::from_secs(30),
+            request_idle_timeout: Duration::from_secs(30),
+            tunnel_idle_timeout: Duration::MAX,
+            pool_idle_timeout: Duration::from_secs(30),
+            pool_max_idle: 128,
+            host: HostPolicy::Keep,
+            via: Some(Pseudonym::TIGHTROPE),
+            upgrades: Upgrades::WebSocket,
+        }
+    }
+
+    /// How long a connection may take to be made, the look-up of a name included. Default 1 s: one
+    /// lost packet is made good for within it on most networks, and another endpoint is near.
+    pub const fn with_connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long an endpoint may take to answer with a response head, or to take more of the
+    /// request body. Default 30 s. Time in which the client is waited for does not count.
+    pub const fn with_head_timeout(mut self, limit: Duration) -> Self {
+        self.head_timeout = limit;
+        self
+    }
+
+    /// How long an endpoint may send nothing within a response body. Default 30 s. Raise it for
+    /// streams of rare events.
+    pub const fn with_body_idle_timeout(mut self, limit: Duration) -> Self {
+        self.body_idle_timeout = limit;
+        self
+    }
+
+    /// How long a client may send nothing within a request body. Default 30 s.
+    pub const fn with_request_body_idle_timeout(mut self, limit: Duration) -> Self {
+        self.request_idle_timeout = limit;
+        self
+    }
+
+    /// How long nothing may pass through a tunnel in either direction: it ends after one to two
+    /// times as long. Default [`Duration::MAX`], for ever; no other timeout applies to tunnels.
+    pub const fn with_tunnel_idle_timeout(mut self, limit: Duration) -> Self {
+        self.tunnel_idle_timeout = limit;
+        self
+    }
+
+    /// How long a connection is kept for the next request. Default 30 s, which should be less than
+    /// what the endpoints allow, so that it is not them who close. Zero keeps none.
+    pub const fn with_pool_idle_timeout(mut self, limit: Duration) -> Self {
+        self.pool_idle_timeout = limit;
+        self
+    }
+
+    /// How many idle connections are kept to one endpoint. Default 128; 0 keeps none. It does not
+    /// limit how many are in use.
+    pub const fn with_max_idle_per_endpoint(mut self, count: usize) -> Self {
+        self.pool_max_idle = count;
+        self
+    }
+
+    /// Which `Host` endpoints see. Default [`HostPolicy::Keep`].
+    pub fn with_host(mut self, host: HostPolicy) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// The name under which this proxy appends itself to the `Via` of requests, or `None` to leave
+    /// that out. Default `tightrope`.
+    pub fn with_via(mut self, name: Option<Pseudonym>) -> Self {
+        self.via = name;
+        self
+    }
+
+    /// Which upgrades are passed on. Default [`Upgrades::WebSocket`].
+    pub const fn with_upgrades(mut self, upgrades: Upgrades) -> Self {
+        self.upgrades = upgrades;
+        self
+    }
+}
+
+impl Default for ForwardConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Pseudonym ===
+
+impl Pseudonym {
+    const TIGHTROPE: Self = Self {
+        http_10: HeaderValue::from_static("1.0 tightrope"),
+        http_11: HeaderValue::from_static("1.1 tightrope"),
+        http_2: HeaderValue::from_static("2 tightrope"),
+    };
+
+    /// The name `text`.
+    ///
+    /// # Errors
+    /// It is empty or has other characters than letters, digits, `-`, `.` and `_`.
+    pub fn new(text: &str) -> Result<Self, PseudonymError> {
+        let fail = || PseudonymError {
+            text: text.to_owned(),
+        };
+        let holds = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        if text.is_empty() || !text.bytes().all(holds) {
+            return Err(fail());
+        }
+        let value = |version| HeaderValue::try_from(format!("{version} {text}"));
+        Ok(Self {
+            http_10: value("1.0").map_err(|_| fail())?,
+            http_11: value("1.1").map_err(|_| fail())?,
+            http_2: value("2").map_err(|_| fail())?,
+        })
+    }
+
+    /// The entry for a request that was received in `version`.
+    pub(crate) fn entry(&self, version: Version) -> HeaderValue {
+        match version {
+            Version::HTTP_2 => self.http_2.clone(),
+            Version::HTTP_10 => self.http_10.clone(),
+            _ => self.http_11.clone(),
+        }
+    }
+}

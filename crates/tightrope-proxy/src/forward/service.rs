@@ -1,0 +1,87 @@
+//! The service.
+
+use std::{
+    error::Error,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tightrope_upstream::Picked;
+use tower_service::Service;
+
+use crate::{
+    ForwardBody, ForwardConfig, ForwardError, ResponseFuture, forward::exchange::exchange,
+    pool::Pool, upgrade::Tunnels,
+};
+
+/// Forwards each picked request to its endpoint.
+///
+/// Cheap to clone; all clones share one pool of connections. Always ready.
+///
+/// A connection is taken from the pool or made before the request is touched, so a request that
+/// could not be sent comes back as it was, in the [`ForwardError`]. The pick moves into the body of
+/// the response, or into the tunnel of an upgrade, and is released when that ends or is dropped.
+///
+/// A pooled connection may be closed by the endpoint just as a request goes out on it. Where
+/// nothing was sent another connection is used; where the request has no body and its method is
+/// idempotent (RFC 9110 §9.2.2) and no response came, it is sent once more on a new connection to
+/// the same endpoint. Nothing else is ever sent twice.
+///
+/// Dropping the last clone closes the idle connections and ends the tunnels. Bodies that are still
+/// streamed go on.
+///
+/// # Panics
+/// Its future must be polled within a tokio runtime that has I/O and time enabled.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ForwardConfig,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) tunnels: Tunnels,
+}
+
+impl Forward {
+    /// A service with a pool of its own, which forwards as `config` says.
+    #[must_use]
+    pub fn new(config: ForwardConfig) -> Self {
+        let pool = Pool::new(config.pool_idle_timeout, config.pool_max_idle);
+        Self {
+            shared: Arc::new(Shared {
+                pool: Arc::new(pool),
+                tunnels: Tunnels::new(config.tunnel_idle_timeout),
+                config,
+            }),
+        }
+    }
+}
+
+impl Default for Forward {
+    fn default() -> Self {
+        Self::new(ForwardConfig::new())
+    }
+}
+
+impl<B> Service<Picked<Request<B>>> for Forward
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<ForwardBody>;
+    type Error = ForwardError;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ForwardError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, picked: Picked<Request<B>>) -> ResponseFuture {
+        ResponseFuture::new(exchange(Arc::clone(&self.shared), picked))
+    }
+}

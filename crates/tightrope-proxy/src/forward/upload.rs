@@ -1,0 +1,269 @@
+//! The request body on its way out.
+
+use std::{
+    any::Any,
+    fmt, mem,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tightrope_upstream::{Failure, Pick};
+use tokio::time::Instant;
+
+use crate::{ForwardError, error::BoxError, hop_by_hop, timeout::IdleTimer};
+
+/// A request body as connections send it: of one type, whatever the request's own is.
+pub(crate) struct Outgoing {
+    body: Inner,
+}
+
+enum Inner {
+    Empty,
+    /// Not polled yet, so that it can be given back as what it was.
+    Unsent(Box<dyn AnyBody>, Arc<Upload>, IdleTimer),
+    Started(Pin<Box<dyn AnyBody>>, Arc<Upload>, IdleTimer),
+}
+
+/// [`Body`], of any error, which can be told what it really is.
+trait AnyBody: Any + Send {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+    fn is_end_stream(&self) -> bool;
+    fn size_hint(&self) -> SizeHint;
+}
+
+/// What the other parts of an exchange know of its upload.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    turn: Turn,
+    /// Since when it is somebody's turn.
+    since: Instant,
+    error: Option<ForwardError>,
+    /// The pick, where the response ended first.
+    held: Option<Pick>,
+}
+
+/// Who is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The client is to send more.
+    Client,
+    /// The endpoint is to take more.
+    Endpoint,
+    /// All was sent, or no more will be.
+    Over,
+}
+
+/// Tells hyper that the body failed; the reason is in the [`Upload`].
+#[derive(Debug, thiserror::Error)]
+#[error("request body failed")]
+pub(crate) struct UploadError;
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    pub(crate) const fn empty() -> Self {
+        Self { body: Inner::Empty }
+    }
+
+    /// `body`, within which the client may stall for `limit`.
+    pub(crate) fn new<B>(body: B, upload: Arc<Upload>, limit: Duration) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self {
+            body: Inner::Unsent(Box::new(body), upload, IdleTimer::new(limit)),
+        }
+    }
+
+    /// The body that it was made from, where nothing was taken from it.
+    pub(crate) fn into_unsent<B: 'static>(mut self) -> Option<B> {
+        match mem::replace(&mut self.body, Inner::Empty) {
+            Inner::Unsent(body, ..) => {
+                let body: Box<dyn Any> = body;
+                body.downcast().ok().map(|body| *body)
+            }
+            _ => None,
+        }
+    }
+
+    fn start(&mut self) {
+        self.body = match mem::replace(&mut self.body, Inner::Empty) {
+            Inner::Unsent(body, upload, idle) => Inner::Started(Box::into_pin(body), upload, idle),
+            other => other,
+        };
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        self.start();
+        let Inner::Started(body, upload, idle) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        match body.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                idle.progress();
+                upload.turn(Turn::Endpoint);
+                if let Some(trailers) = frame.trailers_mut() {
+                    hop_by_hop::strip_trailers(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                upload.fail(ForwardError::new(Failure::Downstream).with_source(error));
+                Poll::Ready(Some(Err(UploadError)))
+            }
+            Poll::Ready(None) => {
+                upload.turn(Turn::Over);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                upload.turn(Turn::Client);
+                idle.poll_expired(cx).map(|()| {
+                    upload.fail(ForwardError::new(Failure::DownstreamTimeout));
+                    Some(Err(UploadError))
+                })
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Inner::Empty => true,
+            Inner::Unsent(body, ..) => body.is_end_stream(),
+            Inner::Started(body, ..) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Unsent(body, ..) => body.size_hint(),
+            Inner::Started(body, ..) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Inner::Unsent(_, upload, _) | Inner::Started(_, upload, _) = &self.body {
+            upload.finish();
+        }
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").finish_non_exhaustive()
+    }
+}
+
+impl<B> AnyBody for B
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Body::poll_frame(self, cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        Body::is_end_stream(self)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(self)
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                turn: Turn::Endpoint,
+                since: Instant::now(),
+                error: None,
+                held: None,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every critical section leaves the state whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, turn: Turn) {
+        let mut state = self.lock();
+        // A client that sends nothing keeps its turn.
+        if turn == Turn::Endpoint || state.turn != turn {
+            state.turn = turn;
+            state.since = Instant::now();
+        }
+    }
+
+    fn fail(&self, error: ForwardError) {
+        self.lock().error = Some(error);
+    }
+
+    fn finish(&self) {
+        let held = {
+            let mut state = self.lock();
+            if state.turn != Turn::Over {
+                state.turn = Turn::Over;
+                state.since = Instant::now();
+            }
+            state.held.take()
+        };
+        drop(held);
+    }
+
+    /// How much longer the endpoint may take, of `limit` for each of its turns.
+    pub(crate) fn patience(&self, limit: Duration) -> Duration {
+        let state = self.lock();
+        match state.turn {
+            Turn::Client => limit,
+            Turn::Endpoint | Turn::Over => limit.saturating_sub(state.since.elapsed()),
+        }
+    }
+
+    /// Why the upload failed, if it did; told once.
+    pub(crate) fn take_error(&self) -> Option<ForwardError> {
+        self.lock().error.take()
+    }
+
+    /// Releases `pick` when the upload is over.
+    pub(crate) fn hold(&self, pick: Pick) {
+        let mut state = self.lock();
+        if state.turn == Turn::Over {
+            drop(state);
+            drop(pick);
+        } else {
+            state.held = Some(pick);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The host of a request: what is valid, and what an endpoint is told.
+
+use std::net::Ipv6Addr;
+
+use http::HeaderValue;
+
+/// Which `Host` an endpoint sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HostPolicy {
+    /// What the client asked for: the host of an absolute target, else its `Host` field. The
+    /// default, as endpoints that serve several sites and build absolute links need it. A client
+    /// of HTTP/1.0 that names no host gets the address of the endpoint.
+    #[default]
+    Keep,
+    /// The address of the endpoint; `localhost` for a Unix socket.
+    Endpoint,
+    /// Always this.
+    Fixed(HeaderValue),
+}
+
+/// The longest host name of the DNS, and a port.
+const MAX: usize = 253 + 6;
+
+/// Whether `authority` is a host with an optional port, as in RFC 9110 §7.2.
+///
+/// Narrower than the grammar on purpose: the sub-delimiters and percent-escapes that RFC 3986 lets
+/// a registered name have are in no name that a client could have resolved, and some servers read
+/// them in their own way.
+pub(crate) fn is_host_and_port(authority: &[u8]) -> bool {
+    if authority.len() > MAX {
+        return false;
+    }
+    let (host, rest) = match authority.strip_prefix(b"[") {
+        Some(literal) => {
+            let Some(end) = literal.iter().position(|&b| b == b']') else {
+                return false;
+            };
+            let (address, rest) = (&literal[..end], &literal[end + 1..]);
+            if !is_ipv6(address) {
+                return false;
+            }
+            (&b"[]"[..], rest)
+        }
+        None => {
+            let end = authority.iter().position(|&b| b == b':');
+            authority.split_at(end.unwrap_or(authority.len()))
+        }
+    };
+    let names = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
+    let host_holds = !host.is_empty() && (host == b"[]" || host.iter().all(names));
+    host_holds && (rest.is_empty() || rest.strip_prefix(b":").is_some_and(is_port))
+}
+
+/// Whether it is a port; an empty one stands for the default (RFC 3986 §3.2.3).
+fn is_port(digits: &[u8]) -> bool {
+    digits.len() <= 5
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits
+            .iter()
+            .fold(0, |port, digit| port * 10 + u32::from(digit - b'0'))
+            <= 65535
+}
+
+/// The host without its port, and without the dot that ends an absolute name.
+pub(crate) fn without_port(host: &str) -> &str {
+    let name = match host.rfind(']') {
+        Some(end) => &host[..=end],
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+fn is_ipv6(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_addresses_and_ports_are_hosts() {
+        for host in [
+            "a",
+            "a.test",
+            "A.Test:8080",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:80",
+            "a:",
+            "a_b",
+            "a.:80",
+        ] {
+            assert!(is_host_and_port(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_two_servers_could_read_differently_is_no_host() {
+        let long = "a".repeat(260);
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "u@a",
+            "a, b",
+            "a,b",
+            "a:99x",
+            "a:65536",
+            "a:000080",
+            "a:80:80",
+            "[::1",
+            "[::1]x",
+            "[::g]",
+            "[]",
+            "a%2fb",
+            "a\\b",
+            "a?b",
+            "a#b",
+            "\u{e9}.test",
+            "::1",
+            &long,
+        ] {
+            assert!(!is_host_and_port(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_port_and_the_last_dot_are_left_out() {
+        for (host, name) in [
+            ("a.test:80", "a.test"),
+            ("a.test.", "a.test"),
+            ("a.test.:80", "a.test"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! New connections.
+
+use std::{io, time::Duration};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tightrope_upstream::{Address, Failure};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{error::BoxError, pool::Connection};
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) struct ConnectError {
+    pub(crate) failure: Failure,
+    pub(crate) source: Option<BoxError>,
+}
+
+/// The largest response head that is read, and the most that is read ahead of a body.
+const MAX_BUFFER: usize = 128 * 1024;
+
+/// Connects to `address`, whose name is looked up first if it has one, all within `limit`.
+pub(crate) async fn connect(
+    address: &Address,
+    limit: Duration,
+) -> Result<Connection, ConnectError> {
+    match timeout(limit, dial(address)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(error),
+        Err(_elapsed) => Err(ConnectError {
+            failure: Failure::ConnectTimeout,
+            source: None,
+        }),
+    }
+}
+
+async fn dial(address: &Address) -> Result<Connection, ConnectError> {
+    match address {
+        Address::Socket(socket) => handshake(tcp(TcpStream::connect(socket).await)?).await,
+        Address::Host { name, port } => {
+            handshake(tcp(TcpStream::connect((&**name, *port)).await)?).await
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => handshake(tokio::net::UnixStream::connect(path).await?).await,
+        other => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("`{other}` cannot be connected to on this system"),
+        )
+        .into()),
+    }
+}
+
+fn tcp(stream: io::Result<TcpStream>) -> io::Result<TcpStream> {
+    let stream = stream?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn handshake<T>(stream: T) -> Result<Connection, ConnectError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| ConnectError {
+            failure: Failure::Connect,
+            source: Some(error.into()),
+        })?;
+    // Owned by the sender: hyper ends the connection when that is dropped. It outlives the request
+    // that made it, so it does not run in the span of that request.
+    tokio::spawn(async move {
+        // How it ended was told to the request that it carried, if any.
+        let _ended = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self {
+            failure: if is_local(&error) {
+                Failure::Local
+            } else {
+                Failure::Connect
+            },
+            source: Some(error.into()),
+        }
+    }
+}
+
+/// Whether it is this process or system that has no more sockets, ports or memory, for which no
+/// endpoint is to blame.
+fn is_local(error: &io::Error) -> bool {
+    /// `EMFILE` and `ENFILE`, which have these numbers on every Unix.
+    const TOO_MANY_FILES: [i32; 2] = [24, 23];
+    let too_many_files = cfg!(unix)
+        && error
+            .raw_os_error()
+            .is_some_and(|code| TOO_MANY_FILES.contains(&code));
+    let kinds = [
+        io::ErrorKind::AddrNotAvailable,
+        io::ErrorKind::OutOfMemory,
+        io::ErrorKind::Unsupported,
+    ];
+    too_many_files || kinds.contains(&error.kind())
+}

@@ -1,0 +1,201 @@
+//! Answers a client when no response came: the one place where a [`Failure`] becomes a status.
+//!
+//! | failure | status |
+//! | --- | --- |
+//! | [`Unavailable`](Failure::Unavailable) | 503 |
+//! | [`Connect`](Failure::Connect), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response) | 502 |
+//! | [`ConnectTimeout`](Failure::ConnectTimeout), [`HeadTimeout`](Failure::HeadTimeout), [`BodyTimeout`](Failure::BodyTimeout) | 504 |
+//! | [`Downstream`](Failure::Downstream) | 400 |
+//! | [`DownstreamTimeout`](Failure::DownstreamTimeout) | 408 |
+//! | [`Local`](Failure::Local) and what is added later | 500 |
+//!
+//! ```
+//! use tightrope_proxy::respond;
+//! use tightrope_upstream::PickError;
+//!
+//! let response = respond::response(&PickError::Empty);
+//! assert_eq!(response.status(), 503);
+//! assert_eq!(response.body().text(), "Service Unavailable\n");
+//! ```
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE},
+};
+use http_body::{Body, Frame, SizeHint};
+use tightrope_upstream::{Failed, Failure, Fault};
+
+use crate::RequestError;
+
+/// The body of an answer: the name of its status, and nothing that tells of endpoints.
+#[derive(Clone, Debug)]
+pub struct Text {
+    text: &'static str,
+    is_sent: bool,
+}
+
+/// The answer to a request that ended in `error`.
+#[must_use]
+pub fn response(error: &impl Failed) -> Response<Text> {
+    let failure = error.failure();
+    let mut response = with_status(status(failure));
+    // What the client still sends of a broken request cannot be told from its next one.
+    if failure.fault() == Fault::Downstream {
+        close(&mut response);
+    }
+    response
+}
+
+/// The answer to a request that is not forwarded.
+#[must_use]
+pub fn refusal(error: &RequestError) -> Response<Text> {
+    let mut response = with_status(match error {
+        RequestError::Connect | RequestError::MaxForwards => StatusCode::NOT_IMPLEMENTED,
+        _ => StatusCode::BAD_REQUEST,
+    });
+    close(&mut response);
+    response
+}
+
+/// The status that tells a client of `failure`.
+#[must_use]
+pub const fn status(failure: Failure) -> StatusCode {
+    match failure {
+        Failure::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Connect | Failure::Reset | Failure::Protocol | Failure::Response => {
+            StatusCode::BAD_GATEWAY
+        }
+        Failure::ConnectTimeout | Failure::HeadTimeout | Failure::BodyTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        Failure::Downstream => StatusCode::BAD_REQUEST,
+        Failure::DownstreamTimeout => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn with_status(status: StatusCode) -> Response<Text> {
+    let mut response = Response::new(Text::new(match status {
+        StatusCode::BAD_REQUEST => "Bad Request\n",
+        StatusCode::REQUEST_TIMEOUT => "Request Timeout\n",
+        StatusCode::NOT_IMPLEMENTED => "Not Implemented\n",
+        StatusCode::BAD_GATEWAY => "Bad Gateway\n",
+        StatusCode::SERVICE_UNAVAILABLE => "Service Unavailable\n",
+        StatusCode::GATEWAY_TIMEOUT => "Gateway Timeout\n",
+        _ => "Internal Server Error\n",
+    }));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}
+
+/// The connection ends after the response. A server of HTTP/2 leaves the field out.
+fn close(response: &mut Response<Text>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+}
+
+// === impl Text ===
+
+impl Text {
+    const fn new(text: &'static str) -> Self {
+        Self {
+            text,
+            is_sent: false,
+        }
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub const fn text(&self) -> &'static str {
+        self.text
+    }
+}
+
+impl Body for Text {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::replace(&mut self.is_sent, true) {
+            return Poll::Ready(None);
+        }
+        let text = Bytes::from_static(self.text.as_bytes());
+        Poll::Ready(Some(Ok(Frame::data(text))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_sent
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = if self.is_sent { 0 } else { self.text.len() };
+        SizeHint::with_exact(left as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fails(Failure);
+
+    impl Failed for Fails {
+        fn failure(&self) -> Failure {
+            self.0
+        }
+    }
+
+    #[test]
+    fn each_failure_has_its_status() {
+        for (failure, status) in [
+            (Failure::Unavailable, 503),
+            (Failure::Connect, 502),
+            (Failure::ConnectTimeout, 504),
+            (Failure::Reset, 502),
+            (Failure::Protocol, 502),
+            (Failure::HeadTimeout, 504),
+            (Failure::BodyTimeout, 504),
+            (Failure::Response, 502),
+            (Failure::Downstream, 400),
+            (Failure::DownstreamTimeout, 408),
+            (Failure::Local, 500),
+        ] {
+            let response = response(&Fails(failure));
+            assert_eq!(response.status(), status, "{failure:?}");
+            let reason = response.status().canonical_reason().unwrap();
+            assert_eq!(response.body().text().trim_end(), reason);
+        }
+    }
+
+    #[test]
+    fn a_connection_ends_with_a_broken_request_only() {
+        let closes = |failure| response(&Fails(failure)).headers().contains_key(CONNECTION);
+        assert!(closes(Failure::Downstream));
+        assert!(closes(Failure::DownstreamTimeout));
+        assert!(!closes(Failure::Connect));
+        assert!(!closes(Failure::Unavailable));
+    }
+
+    #[test]
+    fn what_is_not_supported_is_told_from_what_is_wrong() {
+        assert_eq!(refusal(&RequestError::Connect).status(), 501);
+        assert_eq!(refusal(&RequestError::MaxForwards).status(), 501);
+        assert_eq!(refusal(&RequestError::NoHost).status(), 400);
+        assert_eq!(
+            refusal(&RequestError::NoHost).headers()[CONNECTION],
+            "close"
+        );
+    }
+}
