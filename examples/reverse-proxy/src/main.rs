@@ -1,1 +1,106 @@
-fn main() {}
+//! A reverse proxy made of tightrope's pieces.
+//!
+//! Run it without arguments for a demo, with `--upstream` for a proxy with no file, or with
+//! `--config` for everything else:
+//!
+//! ```text
+//! cargo run --release -p reverse-proxy
+//! cargo run --release -p reverse-proxy -- --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8081 --upstream http://127.0.0.1:8082
+//! cargo run --release -p reverse-proxy -- --config examples/reverse-proxy/proxy.toml
+//! ```
+//!
+//! SIGHUP reads the file again; a file that is wrong changes nothing. SIGTERM and SIGINT stop
+//! accepting and let requests end.
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Parser;
+use tokio::runtime;
+
+mod access_log;
+mod admin;
+mod cli;
+mod config;
+mod demo;
+mod frontend;
+mod proxy;
+mod server;
+mod site;
+mod state;
+
+use crate::{
+    cli::Cli,
+    config::{Config, ConfigError},
+    proxy::Proxy,
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            // One line that names the flag and the value; the rest is a hint to use --help.
+            let text = error.to_string();
+            return refuse(
+                text.lines()
+                    .next()
+                    .unwrap_or_default()
+                    .trim_start_matches("error: "),
+            );
+        }
+        Err(help) => {
+            let _closed = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    let mut builder = match cli.workers {
+        Some(1) => runtime::Builder::new_current_thread(),
+        workers => {
+            let mut builder = runtime::Builder::new_multi_thread();
+            if let Some(workers) = workers {
+                builder.worker_threads(workers.into());
+            }
+            builder
+        }
+    };
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("no runtime: {error}")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+/// Says in one line what is wrong.
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("reverse-proxy: {message}");
+    ExitCode::from(2)
+}
+
+async fn run(cli: Cli) -> Result<(), ConfigError> {
+    let signals =
+        server::Signals::new().map_err(|error| ConfigError(format!("signals: {error}")))?;
+    let demo;
+    let config = if let Some(path) = &cli.config {
+        Config::read(path)?
+    } else if cli.upstreams.is_empty() {
+        demo = demo::Demo::start(&cli).await?;
+        demo.config(&cli)?
+    } else {
+        Config::from_flags(&cli)?
+    };
+    let proxy = Proxy::start(config, cli.config).await?;
+    proxy.announce().await;
+    signals.serve(&proxy).await;
+    Ok(())
+}
+
+/// Shared by everybody who serves.
+type Shared = Arc<Proxy>;

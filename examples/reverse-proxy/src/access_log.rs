@@ -1,0 +1,180 @@
+//! One line a request, written by a task of its own so that no request waits for the disk.
+
+use std::{
+    fmt::Write as _,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Response, Uri, Version};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::{
+    fs::OpenOptions,
+    io::{AsyncWrite, AsyncWriteExt, BufWriter},
+    sync::mpsc,
+    time::Instant,
+};
+
+use crate::config;
+
+/// Takes lines. Where they come faster than they can be written, the newest are dropped.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessLog {
+    lines: Option<mpsc::Sender<String>>,
+}
+
+/// What is known of a request when it comes.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    log: mpsc::Sender<String>,
+    begun: Instant,
+    peer: SocketAddr,
+    method: Method,
+    target: Uri,
+    version: Version,
+}
+
+pin_project! {
+    /// A response body that writes its line when it ends, or is dropped.
+    pub(crate) struct LoggedBody<B> {
+        #[pin]
+        body: B,
+        line: Line,
+    }
+}
+
+struct Line {
+    entry: Option<Entry>,
+    status: u16,
+    bytes: u64,
+}
+
+/// How many lines may wait to be written.
+const WAITING: usize = 4096;
+
+// === impl AccessLog ===
+
+impl AccessLog {
+    /// Opens what `config` names, and writes on the caller's runtime until the last clone is gone.
+    pub(crate) async fn open(config: &config::AccessLog) -> io::Result<Self> {
+        let lines = match config {
+            config::AccessLog::Off => None,
+            config::AccessLog::Stdout => Some(write_to(tokio::io::stdout())),
+            config::AccessLog::File(path) => {
+                let file = OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(path)
+                    .await?;
+                Some(write_to(file))
+            }
+        };
+        Ok(Self { lines })
+    }
+
+    /// A request has come.
+    pub(crate) fn enter<B>(&self, peer: SocketAddr, request: &http::Request<B>) -> Option<Entry> {
+        let log = self.lines.as_ref()?.clone();
+        Some(Entry {
+            log,
+            begun: Instant::now(),
+            peer,
+            method: request.method().clone(),
+            target: request.uri().clone(),
+            version: request.version(),
+        })
+    }
+}
+
+fn write_to(out: impl AsyncWrite + Send + Unpin + 'static) -> mpsc::Sender<String> {
+    let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
+    tokio::spawn(async move {
+        let mut out = BufWriter::new(out);
+        while let Some(line) = waiting.recv().await {
+            let written = out.write_all(line.as_bytes()).await;
+            let flushed = match waiting.is_empty() {
+                true => out.flush().await,
+                false => Ok(()),
+            };
+            if let Err(error) = written.and(flushed) {
+                tracing::error!(%error, "the access log cannot be written");
+                return;
+            }
+        }
+    });
+    lines
+}
+
+// === impl LoggedBody ===
+
+impl<B> LoggedBody<B> {
+    pub(crate) fn wrap(response: Response<B>, entry: Option<Entry>) -> Response<Self> {
+        let status = response.status().as_u16();
+        response.map(|body| Self {
+            body,
+            line: Line {
+                entry,
+                status,
+                bytes: 0,
+            },
+        })
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for LoggedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(context));
+        if let Some(Ok(frame)) = &frame {
+            this.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+// === impl Line ===
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
+        let line = entry.line(self.status, self.bytes);
+        // Full: somebody reads the log too slowly, which must not hold up requests.
+        let _dropped = entry.log.try_send(line);
+    }
+}
+
+impl Entry {
+    fn line(&self, status: u16, bytes: u64) -> String {
+        let (peer, method, version) = (self.peer.ip(), &self.method, self.version);
+        let target = self.target.to_string().replace('"', "%22");
+        let took: Duration = self.begun.elapsed();
+        let mut line = String::new();
+        let _infallible = writeln!(
+            line,
+            r#"{peer} "{method} {target} {version:?}" {status} {bytes} {:.6}"#,
+            took.as_secs_f64()
+        );
+        line
+    }
+}

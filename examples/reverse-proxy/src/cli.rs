@@ -1,0 +1,80 @@
+//! What can be said on the command line.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::Parser;
+use tightrope::upstream::{Address, EndpointSpec, Group, Weight};
+
+use crate::config::Strategy;
+
+/// A reverse proxy made of tightrope's pieces. Without arguments it shows itself: a demo with two
+/// embedded endpoints, blue and green.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    /// Where to accept requests [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// An endpoint: http://IP:PORT, http://NAME:PORT or unix:/PATH, with ;weight=N and ;group=G;
+    /// repeated for more
+    #[arg(long = "upstream", value_name = "URL[;weight=N][;group=G]")]
+    pub(crate) upstreams: Vec<UpstreamArgument>,
+
+    /// How an endpoint is chosen [default: round_robin]
+    #[arg(long)]
+    pub(crate) strategy: Option<Strategy>,
+
+    /// Where to answer questions and take orders, on loopback
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// Everything else, as TOML; excludes --listen, --upstream, --strategy and --admin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "upstreams", "strategy", "admin"])]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Threads that serve requests [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+}
+
+/// The value of `--upstream`.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamArgument(pub(crate) EndpointSpec);
+
+impl FromStr for UpstreamArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split(';');
+        let url = parts.next().unwrap_or_default();
+        let mut spec = EndpointSpec::new(address(url)?);
+        for part in parts {
+            spec = match part.split_once('=') {
+                Some(("weight", value)) => {
+                    let weight: Weight = value.parse().map_err(|e| format!("{e}"))?;
+                    spec.with_weight(weight)
+                }
+                Some(("group", value)) => {
+                    let group: Group = value.parse().map_err(|e| format!("{e}"))?;
+                    spec.with_group(group)
+                }
+                _ => return Err(format!("`{part}` is neither weight=N nor group=G")),
+            };
+        }
+        Ok(Self(spec))
+    }
+}
+
+/// The address in `http://ADDRESS`, or a bare one; without a port it is 80.
+fn address(url: &str) -> Result<Address, String> {
+    if url.starts_with("https://") {
+        return Err(format!("`{url}`: endpoints are reached by http only"));
+    }
+    let text = url.strip_prefix("http://").unwrap_or(url);
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let with_port = format!("{text}:80");
+    text.parse()
+        .or_else(|error| with_port.parse().map_err(|_| error))
+        .map_err(|error: tightrope::upstream::AddressError| error.to_string())
+}

@@ -1,0 +1,153 @@
+//! What every request passes first: who is the client, and which upstream is meant.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Response, header::HOST};
+use http_body_util::Either;
+use tightrope::{
+    forwarded::{Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Trust},
+    proxy::{ForwardBody, HostPattern, PathPrefix, Routes, check_request, respond},
+    upstream::{Failed, Failure},
+};
+use tower::{Layer, Service, ServiceExt};
+
+use crate::{
+    config::{self, ConfigError, ForwardedMode},
+    site::{ClientRequest, Site},
+};
+
+/// The body of a response: an endpoint's, or our own.
+pub(crate) type Body = Either<ForwardBody, respond::Text>;
+
+/// Resolves the client, writes its headers, and routes.
+pub(crate) type Frontend = Forwarded<Router>;
+
+/// Sends each request to the upstream that its listener or its route names.
+#[derive(Clone)]
+pub(crate) struct Router {
+    target: Target,
+}
+
+#[derive(Clone)]
+enum Target {
+    Site(Arc<Site>),
+    Routes(Arc<Routes<Arc<Site>>>),
+}
+
+/// No route matches.
+#[derive(Debug)]
+struct NoRoute;
+
+/// The frontend of a listener.
+pub(crate) fn new(config: &config::Forwarded, target: Router) -> Frontend {
+    let mode = match config.mode {
+        ForwardedMode::Append => ForwardedFor::Append,
+        ForwardedMode::Replace => ForwardedFor::Replace,
+    };
+    ForwardedLayer::new(Trust::networks(config.trusted.iter().copied()))
+        .with_forwarded_for(mode)
+        .with_header(IdentityHeader::XForwardedPort)
+        .with_header(IdentityHeader::XRealIp)
+        .layer(target)
+}
+
+/// The routes of a configuration, to sites that `site` finds by name.
+pub(crate) fn routes(
+    config: &[config::Route],
+    site: impl Fn(&str) -> Option<Arc<Site>>,
+) -> Result<Routes<Arc<Site>>, ConfigError> {
+    let mut routes = Routes::new();
+    for (number, route) in (1..).zip(config) {
+        let refused =
+            |error: &dyn std::fmt::Display| ConfigError(format!("route {number}: {error}"));
+        let host: HostPattern = match &route.host {
+            Some(host) => host.parse().map_err(|error| refused(&error))?,
+            None => HostPattern::ANY,
+        };
+        let path: PathPrefix = match &route.path {
+            Some(path) => path.parse().map_err(|error| refused(&error))?,
+            None => "/".parse().map_err(|error| refused(&error))?,
+        };
+        let Some(site) = site(&route.upstream) else {
+            return Err(refused(&format!(
+                "there is no upstream `{}`",
+                route.upstream
+            )));
+        };
+        routes
+            .add(host, path, site)
+            .map_err(|error| refused(&error))?;
+    }
+    Ok(routes)
+}
+
+// === impl Router ===
+
+impl Router {
+    pub(crate) const fn site(site: Arc<Site>) -> Self {
+        Self {
+            target: Target::Site(site),
+        }
+    }
+
+    pub(crate) const fn routes(routes: Arc<Routes<Arc<Site>>>) -> Self {
+        Self {
+            target: Target::Routes(routes),
+        }
+    }
+
+    fn find(&self, request: &ClientRequest) -> Option<&Arc<Site>> {
+        match &self.target {
+            Target::Site(site) => Some(site),
+            Target::Routes(routes) => {
+                let host = request
+                    .headers()
+                    .get(HOST)
+                    .and_then(|host| host.to_str().ok());
+                let host = request.uri().host().or(host).unwrap_or_default();
+                routes.find(host, request.uri().path())
+            }
+        }
+    }
+}
+
+impl Service<ClientRequest> for Router {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future =
+        std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: ClientRequest) -> Self::Future {
+        if let Err(error) = check_request(&request) {
+            return ready(respond::refusal(&error));
+        }
+        let Some(site) = self.find(&request) else {
+            return ready(respond::response(&NoRoute));
+        };
+        let stack = site.stack.clone();
+        Box::pin(async move {
+            Ok(match stack.oneshot(request).await {
+                Ok(response) => response.map(Either::Left),
+                Err(error) => respond::response(&error).map(Either::Right),
+            })
+        })
+    }
+}
+
+fn ready(response: Response<respond::Text>) -> <Router as Service<ClientRequest>>::Future {
+    Box::pin(std::future::ready(Ok(response.map(Either::Right))))
+}
+
+impl Failed for NoRoute {
+    fn failure(&self) -> Failure {
+        Failure::Unavailable
+    }
+}

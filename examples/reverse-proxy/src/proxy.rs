@@ -1,0 +1,244 @@
+//! The running whole, and how a configuration becomes it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use tightrope::{
+    proxy::{Forward, ForwardConfig},
+    upstream::Change,
+};
+use tokio::{
+    net::TcpListener,
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Shared,
+    access_log::AccessLog,
+    admin::AdminServer,
+    config::{Config, ConfigError, Timeouts},
+    frontend::{self, Router},
+    server::{Server, Settings},
+    site::Site,
+};
+
+/// Everything that runs.
+pub(crate) struct Proxy {
+    /// Where the configuration came from; `None` for flags.
+    path: Option<PathBuf>,
+    sites: ArcSwap<Sites>,
+    running: Mutex<Running>,
+    connections: TaskTracker,
+}
+
+/// The upstreams, by name.
+pub(crate) type Sites = BTreeMap<String, Arc<Site>>;
+
+/// What only a change of the configuration changes. Whoever changes an upstream holds the lock as
+/// well, so that a configuration that was checked against it can be applied.
+pub(crate) struct Running {
+    config: Config,
+    forward: Option<Forward>,
+    servers: HashMap<SocketAddr, Server>,
+    admin: Option<AdminServer>,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    pub(crate) async fn start(
+        config: Config,
+        path: Option<PathBuf>,
+    ) -> Result<Shared, ConfigError> {
+        let proxy = Arc::new(Self {
+            path,
+            sites: ArcSwap::default(),
+            running: Mutex::new(Running {
+                config: Config::default(),
+                forward: None,
+                servers: HashMap::new(),
+                admin: None,
+            }),
+            connections: TaskTracker::new(),
+        });
+        proxy.apply(config).await?;
+        Ok(proxy)
+    }
+
+    /// The upstreams.
+    pub(crate) fn sites(&self) -> Arc<Sites> {
+        self.sites.load_full()
+    }
+
+    /// Held by whoever changes an upstream.
+    pub(crate) const fn running(&self) -> &Mutex<Running> {
+        &self.running
+    }
+
+    /// Says on the standard error where it listens.
+    pub(crate) async fn announce(&self) {
+        let running = self.running.lock().await;
+        for server in running.servers.values() {
+            tracing::info!("accepting requests on http://{}", server.address());
+        }
+        if let Some(admin) = &running.admin {
+            tracing::info!("administration on http://{}", admin.address());
+        }
+    }
+
+    /// Reads the file again and applies it, or changes nothing.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), ConfigError> {
+        match &self.path {
+            Some(path) => self.apply(Config::read(path)?).await,
+            None => Err(ConfigError("there is no file to read again".to_owned())),
+        }
+    }
+
+    /// Makes `config` true. Everything that can fail comes first.
+    async fn apply(self: &Arc<Self>, config: Config) -> Result<(), ConfigError> {
+        let mut running = self.running.lock().await;
+        let old = self.sites();
+        for upstream in &config.upstreams {
+            if let Some(site) = old.get(&upstream.name) {
+                site.check(upstream).map_err(|error| {
+                    ConfigError(format!("upstream `{}`: {error}", upstream.name))
+                })?;
+            }
+        }
+        let log = AccessLog::open(&config.access_log)
+            .await
+            .map_err(|error| ConfigError(format!("access_log: {error}")))?;
+        let mut listeners = Vec::new();
+        for listener in &config.listeners {
+            let address = listener.address;
+            if !running.servers.contains_key(&address) {
+                listeners.push((address, bind("listener", address).await?));
+            }
+        }
+        let admin = match &config.admin {
+            Some(admin) if running.config.admin.as_ref() != Some(admin) => {
+                let kept = running.admin.as_ref().map(AdminServer::address) == Some(admin.address);
+                match kept {
+                    // The same address with another token.
+                    true => None,
+                    false => Some(bind("admin", admin.address).await?),
+                }
+            }
+            _ => None,
+        };
+
+        let forward = match &running.forward {
+            Some(forward) if running.config.timeouts == config.timeouts => forward.clone(),
+            _ => Forward::new(forward_config(&config.timeouts)),
+        };
+        let same_stack = running.config.timeouts == config.timeouts
+            && running.config.limits.attempts == config.limits.attempts;
+        let mut sites = Sites::new();
+        for upstream in &config.upstreams {
+            let old = old.get(&upstream.name);
+            let site = match old {
+                Some(old) if same_stack && old.config == *upstream => Arc::clone(old),
+                _ => Arc::new(Site::start(
+                    upstream.clone(),
+                    old.map(AsRef::as_ref),
+                    &forward,
+                    config.limits.attempts,
+                )?),
+            };
+            sites.insert(upstream.name.clone(), site);
+        }
+        let routes = frontend::routes(&config.routes, |name| sites.get(name).map(Arc::clone))?;
+        let routes = Arc::new(routes);
+        let settings = |upstream: &Option<String>| {
+            let target = match upstream.as_ref().and_then(|name| sites.get(name)) {
+                Some(site) => Router::site(Arc::clone(site)),
+                None => Router::routes(Arc::clone(&routes)),
+            };
+            let frontend = frontend::new(&config.forwarded, target);
+            Settings::new(frontend, log.clone(), &config)
+        };
+        for listener in &config.listeners {
+            if let Some(server) = running.servers.get(&listener.address) {
+                server.set(settings(&listener.upstream));
+            }
+        }
+        for (address, socket) in listeners {
+            let listener = config.listeners.iter().find(|l| l.address == address);
+            let upstream = listener.and_then(|listener| listener.upstream.clone());
+            let server = Server::spawn(socket, settings(&upstream), &self.connections)
+                .map_err(|error| ConfigError(format!("listener `{address}`: {error}")))?;
+            running.servers.insert(address, server);
+        }
+        let wanted = |address: &SocketAddr| config.listeners.iter().any(|l| l.address == *address);
+        running.servers.retain(|address, _| wanted(address));
+        self.sites.store(Arc::new(sites));
+        match (&config.admin, admin) {
+            (Some(admin), Some(socket)) => {
+                let server = AdminServer::spawn(socket, admin.token.clone(), self)
+                    .map_err(|error| ConfigError(format!("admin: {error}")))?;
+                running.admin = Some(server);
+            }
+            (Some(admin), None) => {
+                if let Some(server) = &running.admin {
+                    server.set_token(admin.token.clone());
+                }
+            }
+            (None, _) => running.admin = None,
+        }
+        running.forward = Some(forward);
+        running.config = config;
+        Ok(())
+    }
+
+    /// Accepts no more, lets requests and tunnels end until the deadline, then drops the rest.
+    pub(crate) async fn stop(&self) {
+        let mut running = self.running.lock().await;
+        let patience = running.config.timeouts.shutdown;
+        let until = Instant::now() + patience;
+        tracing::info!("stopping; requests have {patience:?} to end");
+        running.servers.clear();
+        running.admin = None;
+        self.connections.close();
+        let _late = timeout_at(until, self.connections.wait()).await;
+        // Tunnels outlive their connections; their picks tell when they end.
+        for site in self.sites().values() {
+            if let Ok(update) = site.upstream.apply(Change::new().replace([])) {
+                let left = until.saturating_duration_since(Instant::now());
+                let report = update.drained(left).await;
+                for (endpoint, count) in report.remaining {
+                    tracing::warn!(%endpoint, count, "requests did not end in time");
+                }
+            }
+        }
+    }
+}
+
+async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| ConfigError(format!("{what} `{address}`: {error}")))
+}
+
+fn forward_config(timeouts: &Timeouts) -> ForwardConfig {
+    ForwardConfig::new()
+        .with_connect_timeout(timeouts.connect)
+        .with_head_timeout(timeouts.response_head)
+        .with_body_idle_timeout(timeouts.response_body)
+        .with_request_body_idle_timeout(timeouts.request_body)
+        .with_pool_idle_timeout(timeouts.pool_idle)
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,197 @@
+//! One upstream of the proxy: its endpoints, their health, and the services that lead to them.
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderName, Request, header::HOST};
+use hyper::body::Incoming;
+use tightrope::{
+    balance::{
+        Balance, Context, FailOpen, LeastRequest, RoundRobin, Strategy, WeightedRandom, nginx,
+    },
+    forwarded::Client,
+    health::{
+        ExpectedBody, HealthCheck, HealthTask, HttpProbe, Observe, ObserveLayer, Probe, TcpProbe,
+    },
+    proxy::{Forward, HttpClassify},
+    retry::{Retry, attempt},
+    upstream::{Change, ChangeError, Health, Upstream},
+};
+use tower::{
+    Layer,
+    util::{Either, option_layer},
+};
+
+use crate::config::{self, ConfigError};
+
+/// The way of a request once its upstream is known.
+pub(crate) type Stack = Retry<Balance<Either<Observe<Forward, HttpClassify>, Forward>, Describe>>;
+
+pub(crate) struct Site {
+    pub(crate) config: config::Upstream,
+    pub(crate) upstream: Upstream,
+    pub(crate) probe: Option<Arc<dyn Probe>>,
+    pub(crate) stack: Stack,
+    /// Probes end with the site.
+    _health: Option<HealthTask>,
+}
+
+/// What the strategy may know of a request.
+#[derive(Clone)]
+pub(crate) struct Describe {
+    /// The header that is hashed.
+    header: Option<HeaderName>,
+}
+
+impl Site {
+    /// A new site, over the upstream of an old one of the same name where there is one.
+    pub(crate) fn start(
+        config: config::Upstream,
+        old: Option<&Self>,
+        forward: &Forward,
+        attempts: usize,
+    ) -> Result<Self, ConfigError> {
+        let name = config.name.clone();
+        let refused =
+            |error: &dyn std::fmt::Display| ConfigError(format!("upstream `{name}`: {error}"));
+        let upstream = match old {
+            Some(old) => old.upstream.clone(),
+            None => Upstream::with_initial_health(&name, initial_health(&config)),
+        };
+        upstream
+            .apply(Self::change(&config, old))
+            .map_err(|error| refused(&error))?;
+
+        let probe = match &config.health {
+            Some(health) => Some(probe(health).map_err(|error| refused(&error))?),
+            None => None,
+        };
+        let health = match (&config.health, &probe) {
+            (Some(health), Some(probe)) => {
+                Some(watch(&upstream, health, Arc::clone(probe)).map_err(|error| refused(&error))?)
+            }
+            _ => None,
+        };
+        let observe = health
+            .as_ref()
+            .map(|task| ObserveLayer::new(task.live_reports(), HttpClassify));
+        let header = config
+            .hash_header
+            .as_deref()
+            .and_then(|name| name.parse().ok());
+        let balance = Balance::new(
+            &upstream,
+            strategy(&config),
+            option_layer(observe).layer(forward.clone()),
+        );
+        let stack = Retry::new(balance.with_describe(Describe { header })).with_attempts(attempts);
+        Ok(Self {
+            config,
+            upstream,
+            probe,
+            stack,
+            _health: health,
+        })
+    }
+
+    /// What makes the upstream of `old` that of `config`. The group that gets the traffic stays
+    /// what it was made by hand unless the file says something new.
+    pub(crate) fn change(config: &config::Upstream, old: Option<&Self>) -> Change {
+        let change = Change::new().replace(config.specs());
+        match (&config.active_group, old) {
+            (group, Some(old)) if *group == old.config.active_group => change,
+            (Some(group), _) => change.activate(group.clone()),
+            (None, _) => change.activate_all(),
+        }
+    }
+
+    /// Whether the change that makes this site that of `config` can be made, without making it.
+    pub(crate) fn check(&self, config: &config::Upstream) -> Result<(), ChangeError> {
+        let active = self.upstream.snapshot().active_group().cloned();
+        let stays = config.active_group == self.config.active_group;
+        match active {
+            Some(group)
+                if stays
+                    && !config
+                        .endpoints
+                        .iter()
+                        .any(|e| e.group.as_ref() == Some(&group)) =>
+            {
+                Err(ChangeError::UnknownGroup { group })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn initial_health(config: &config::Upstream) -> Health {
+    match config.health.as_ref().map(|health| health.start) {
+        Some(config::Start::Unhealthy) => Health::Unhealthy,
+        Some(config::Start::Healthy) | None => Health::Healthy,
+    }
+}
+
+fn strategy(config: &config::Upstream) -> Box<dyn Strategy> {
+    let strategy: Box<dyn Strategy> = match config.strategy {
+        config::Strategy::RoundRobin => Box::new(RoundRobin::new()),
+        config::Strategy::WeightedRandom => Box::new(WeightedRandom::new()),
+        config::Strategy::LeastRequest => Box::new(LeastRequest::new()),
+        config::Strategy::LeastRequestFullScan => Box::new(LeastRequest::full_scan()),
+        config::Strategy::NginxIpHash => Box::new(nginx::IpHash::new()),
+        config::Strategy::NginxHash => Box::new(nginx::KeyHash::new()),
+    };
+    if config.fail_open {
+        Box::new(FailOpen::new(strategy))
+    } else {
+        strategy
+    }
+}
+
+fn probe(config: &config::Health) -> Result<Arc<dyn Probe>, Box<dyn std::error::Error>> {
+    let Some(path) = &config.path else {
+        return Ok(Arc::new(TcpProbe::new()));
+    };
+    let mut probe = HttpProbe::get(path)?;
+    if let Some(host) = &config.host {
+        probe = probe.with_header(HOST, host.parse()?)?;
+    }
+    if let Some(body) = &config.body {
+        probe = probe.with_body(ExpectedBody::Contains(body.clone()))?;
+    }
+    Ok(Arc::new(probe))
+}
+
+fn watch(
+    upstream: &Upstream,
+    config: &config::Health,
+    probe: Arc<dyn Probe>,
+) -> Result<HealthTask, Box<dyn std::error::Error>> {
+    Ok(HealthCheck::new(upstream, probe)
+        .with_interval(config.interval)?
+        .with_timeout(config.timeout)?
+        .with_rise(config.rise)?
+        .with_fall(config.fall)?
+        .spawn())
+}
+
+// === impl Describe ===
+
+impl<B> tightrope::balance::Describe<Request<B>> for Describe {
+    fn describe<'r>(&self, request: &'r Request<B>) -> Context<'r> {
+        let mut context = Context::new().with_attempt(attempt(request));
+        let client: Option<IpAddr> = request.extensions().get().and_then(Client::address);
+        if let Some(client) = client {
+            context = context.with_client(client);
+        }
+        let key = self
+            .header
+            .as_ref()
+            .and_then(|name| request.headers().get(name));
+        match key {
+            Some(key) => context.with_key(key.as_bytes()),
+            None => context,
+        }
+    }
+}
+
+/// A request as it comes from a client.
+pub(crate) type ClientRequest = Request<Incoming>;

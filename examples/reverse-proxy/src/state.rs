@@ -1,0 +1,105 @@
+//! What the proxy knows, as the admin shows it.
+
+use serde::Serialize;
+use tightrope::upstream::{Availability, Endpoint, Reason, Totals, Verdict};
+
+use crate::{proxy::Sites, site::Site};
+
+/// Everything.
+#[derive(Debug, Serialize)]
+pub(crate) struct State {
+    upstreams: Vec<UpstreamState>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct UpstreamState {
+    name: String,
+    generation: u64,
+    active_group: Option<String>,
+    endpoints: Vec<EndpointState>,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointState {
+    id: String,
+    address: String,
+    weight: u32,
+    group: Option<String>,
+    availability: String,
+    in_flight: usize,
+    succeeded: u64,
+    failed: u64,
+    cancelled: u64,
+    admin: VerdictState,
+    health: VerdictState,
+    ejection: VerdictState,
+}
+
+#[derive(Debug, Serialize)]
+struct VerdictState {
+    is: String,
+    because: String,
+    for_seconds: f64,
+}
+
+// === impl State ===
+
+impl State {
+    pub(crate) fn of(sites: &Sites) -> Self {
+        let sites = sites.values();
+        Self {
+            upstreams: sites.map(|site| UpstreamState::of(site)).collect(),
+        }
+    }
+}
+
+impl UpstreamState {
+    pub(crate) fn of(site: &Site) -> Self {
+        let snapshot = site.upstream.snapshot();
+        let members = snapshot.members().iter().zip(snapshot.availability());
+        Self {
+            name: site.upstream.name().to_owned(),
+            generation: snapshot.generation(),
+            active_group: snapshot.active_group().map(ToString::to_string),
+            endpoints: members
+                .map(|(endpoint, &availability)| EndpointState::of(endpoint, availability))
+                .collect(),
+        }
+    }
+}
+
+impl EndpointState {
+    fn of(endpoint: &Endpoint, availability: Availability) -> Self {
+        let (record, status) = (endpoint.record(), endpoint.record().status());
+        let Totals {
+            succeeded,
+            failed,
+            cancelled,
+            ..
+        } = record.totals();
+        Self {
+            id: endpoint.id().to_string(),
+            address: endpoint.address().to_string(),
+            weight: endpoint.weight().get(),
+            group: endpoint.group().map(ToString::to_string),
+            availability: availability.to_string(),
+            in_flight: record.in_flight(),
+            succeeded,
+            failed,
+            cancelled,
+            admin: VerdictState::of(&status.admin),
+            health: VerdictState::of(&status.health),
+            ejection: VerdictState::of(&status.ejection),
+        }
+    }
+}
+
+impl VerdictState {
+    fn of<T: Copy + PartialEq + std::fmt::Debug>(verdict: &Verdict<T>) -> Self {
+        Self {
+            is: format!("{:?}", verdict.value()).to_lowercase(),
+            because: Reason::to_string(verdict.reason()),
+            for_seconds: verdict.age().as_secs_f64(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+# What CI runs, one plain command a line. `just check` is all of it.
+
+default:
+    @just --list
+
+# Everything that must hold before a commit lands, but for the tests themselves (`cargo test`).
+check: fmt lint doc features minimal loom deny bench-once fuzz-build
+
+# Formatting.
+fmt:
+    cargo fmt --all --check
+
+# Lints, the use of newer std than `rust-version` allows among them.
+lint:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# Documentation.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+# Each feature alone.
+features:
+    cargo hack check --each-feature --no-dev-deps -p tightrope -p tightrope-balance -p tightrope-discover -p tightrope-health
+
+# The oldest versions of our dependencies that the manifests allow. Works on a copy.
+minimal:
+    ./.ci/minimal-versions
+
+# Interleavings of guard, drain and publish.
+loom:
+    RUSTFLAGS="--cfg loom" cargo test --release --target-dir target/loom -p tightrope-upstream --test 'loom_*'
+
+# Licences, sources and bans.
+deny:
+    cargo deny --all-features check bans licenses sources
+
+# Each bench once, to see that it runs.
+bench-once:
+    cargo bench -p tightrope-benches -- --test
+
+# The fuzz targets build, and run for a few seconds.
+fuzz-build:
+    ./.ci/fuzz 5
+
+# Real measurements; let nothing else run beside it.
+bench *ARGS:
+    cargo bench -p tightrope-benches {{ ARGS }}
+
+# Fuzzes every target for this many seconds.
+fuzz SECONDS:
+    ./.ci/fuzz {{ SECONDS }}
