@@ -28,9 +28,12 @@ pub(crate) fn finish(mut stage: Stage<'_>) -> Option<Staged> {
     for (endpoint, edit, reason) in mem::take(&mut stage.edits) {
         let event = make(&endpoint, edit, reason);
         // A member that left again has its verdict, in case it comes back, but no observer.
-        if let (Some(event), Ok(member)) = (event, stage.get(endpoint.id())) {
-            verdicts.push(event);
-            touched.push(member);
+        match (event, stage.get(endpoint.id())) {
+            (Some(event), Ok(member)) if Arc::ptr_eq(member.record(), endpoint.record()) => {
+                verdicts.push(event);
+                touched.push(member);
+            }
+            _ => {}
         }
     }
     let relaid = stage.switches() || stage.differs();

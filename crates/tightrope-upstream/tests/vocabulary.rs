@@ -1,0 +1,53 @@
+//! Attempts and failures: small words that every crate must read alike.
+#![cfg(not(loom))]
+
+mod members;
+
+use members::{id, member};
+use tightrope_upstream::{Attempt, Failure, Fault, Metadata};
+
+#[test]
+fn an_attempt_knows_its_number_and_where_the_ones_before_went() {
+    let first = Attempt::first();
+    assert_eq!(first, Attempt::default());
+    assert_eq!(first.number(), 1);
+    assert!(!first.has_tried(&id("a")));
+    let third = first.next(id("a")).next(id("b"));
+    assert_eq!(third.number(), 3);
+    assert_eq!(third.tried(), [id("a"), id("b")]);
+    assert!(third.has_tried(&id("b")));
+    assert!(!third.has_tried(&id("c")));
+}
+
+#[test]
+fn every_failure_has_one_fault_and_only_those_before_the_first_byte_were_never_sent() {
+    use Failure::*;
+    let cases = [
+        (Unavailable, Fault::Local, true),
+        (Connect, Fault::Upstream, true),
+        (ConnectTimeout, Fault::Upstream, true),
+        (Reset, Fault::Upstream, false),
+        (Protocol, Fault::Upstream, false),
+        (HeadTimeout, Fault::Upstream, false),
+        (BodyTimeout, Fault::Upstream, false),
+        (Response, Fault::Upstream, false),
+        (Downstream, Fault::Downstream, false),
+        (DownstreamTimeout, Fault::Downstream, false),
+        (Local, Fault::Local, false),
+    ];
+    for (failure, fault, never_sent) in cases {
+        assert_eq!(failure.fault(), fault, "{failure}");
+        assert_eq!(failure.never_sent(), never_sent, "{failure}");
+    }
+}
+
+#[test]
+fn labels_are_found_by_key_and_listed_in_order() {
+    let labels = Metadata::from_iter([("zone", "b"), ("version", "2"), ("zone", "a")]);
+    assert_eq!(labels.get("zone"), Some("a"));
+    assert_eq!(labels.get("rack"), None);
+    let listed: Vec<_> = labels.iter().collect();
+    assert_eq!(listed, [("version", "2"), ("zone", "a")]);
+    let spec = member("a").with_metadata(labels.clone());
+    assert_eq!(spec.metadata, labels);
+}
