@@ -1,1 +1,76 @@
-//! Health of endpoints: active probes and what live traffic tells
+//! Health of endpoints: active probes, and what live traffic tells.
+//!
+//! A [`HealthCheck`] probes the members of an [`Upstream`](tightrope_upstream::Upstream) in the
+//! background and sets their health there; whoever picks from the upstream then leaves out those
+//! that fail. An [`ObserveLayer`] around the service that forwards tells it of servers that live
+//! traffic could not connect to, so that a killed server is out before its next probe is due.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tightrope_health::{HealthCheck, TcpProbe};
+//! use tightrope_upstream::{Change, EndpointSpec, EventKind, Upstream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // An address where nobody listens.
+//! let silent = tokio::net::TcpSocket::new_v4()?;
+//! silent.bind("127.0.0.1:0".parse()?)?;
+//!
+//! let upstream = Upstream::new("api");
+//! let address = silent.local_addr()?.try_into()?;
+//! upstream.apply(Change::new().add(EndpointSpec::new(address)))?;
+//! let mut events = upstream.events();
+//!
+//! let health = HealthCheck::new(&upstream, TcpProbe::new())
+//!     .with_interval(Duration::from_millis(10))?
+//!     .spawn();
+//!
+//! let event = events.next().await?.expect("the upstream is there");
+//! let EventKind::Health { reason, .. } = event.kind else { unreachable!() };
+//! assert!(reason.as_str().starts_with("probe: connect failed"));
+//! assert!(upstream.snapshot().available().is_empty());
+//! # drop(health);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | when you want | use |
+//! | --- | --- |
+//! | the health of an upstream's members to be watched | [`HealthCheck`], [`HealthTask`] |
+//! | to ask whether somebody listens | [`TcpProbe`] |
+#![cfg_attr(
+    feature = "http",
+    doc = "| to ask over HTTP | [`HttpProbe`], [`ExpectedBody`] |"
+)]
+//! | to ask in a way of your own | [`Probe`], [`ProbeError`] |
+//! | to ask once, now | [`probe::check`] |
+//! | what live traffic finds to count | [`ObserveLayer`], [`LiveReports`] |
+//!
+//! | feature | default | adds |
+//! | --- | --- | --- |
+//! | `http` | no | `HttpProbe`: status and body of an answer over HTTP/1.1, with hyper |
+//!
+//! What this crate does not do: choose (that is `tightrope-balance`), move the traffic of a rollout
+//! (`tightrope-rollout`), try a request again (`tightrope-retry`).
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod observe;
+pub mod probe;
+
+mod check;
+mod error;
+mod schedule;
+mod task;
+mod threshold;
+mod worker;
+
+#[cfg(feature = "http")]
+pub use crate::probe::{ExpectedBody, HttpProbe, HttpProbeError};
+pub use crate::{
+    check::HealthCheck,
+    error::HealthCheckError,
+    observe::{LiveReports, Observe, ObserveLayer},
+    probe::{Probe, ProbeError, TcpProbe},
+    task::HealthTask,
+};

@@ -1,0 +1,49 @@
+//! What can be moved between threads, shared and pinned.
+
+use tightrope_health::{
+    HealthCheck, HealthCheckError, HealthTask, LiveReports, Observe, ObserveLayer, Probe,
+    ProbeError, TcpProbe,
+    observe::ResponseFuture,
+    probe::{ProbeFuture, check},
+};
+use tightrope_upstream::Endpoint;
+
+fn send<T: Send>() {}
+fn sync<T: Sync>() {}
+fn unpin<T: Unpin>() {}
+
+macro_rules! all {
+    ($($type:ty),* $(,)?) => {$( send::<$type>(); sync::<$type>(); unpin::<$type>(); )*};
+}
+
+#[test]
+fn everything_can_be_sent_shared_and_moved() {
+    all!(
+        HealthCheck,
+        HealthCheckError,
+        HealthTask,
+        LiveReports,
+        Observe<(), ()>,
+        ObserveLayer<()>,
+        ProbeError,
+        ResponseFuture<(), ()>,
+        TcpProbe,
+        Box<dyn Probe>,
+    );
+    #[cfg(feature = "http")]
+    all!(
+        tightrope_health::ExpectedBody,
+        tightrope_health::HttpProbe,
+        tightrope_health::HttpProbeError,
+    );
+}
+
+#[test]
+fn the_futures_can_be_sent() {
+    fn is_send<T: Send>(_: &T) {}
+
+    send::<ProbeFuture<'_>>();
+    let _checked = |probe: &dyn Probe, endpoint: &Endpoint| {
+        is_send(&check(probe, endpoint, std::time::Duration::ZERO));
+    };
+}
