@@ -1,0 +1,23 @@
+//! Why a setting was refused.
+
+/// Why a text is not a [`Cidr`](crate::Cidr).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CidrError {
+    /// What stands before the `/`, or all of it, is not an IP address.
+    #[error(
+        "`{value}` is not an IP address or network, such as 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32"
+    )]
+    Address {
+        /// The text as it was given.
+        value: String,
+    },
+    /// What stands behind the `/` is not a number of bits that the address has.
+    #[error("`{value}` does not end in a prefix length from 0 to {max}")]
+    PrefixLength {
+        /// The text as it was given.
+        value: String,
+        /// The longest prefix of an address of this family: 32 or 128 bits.
+        max: u8,
+    },
+}

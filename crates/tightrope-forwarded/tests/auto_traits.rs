@@ -1,0 +1,31 @@
+//! What the public types promise to threads and pins.
+
+use tightrope_forwarded::{
+    Cidr, CidrError, Client, Evidence, Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader,
+    Peer, Scheme, Trust,
+};
+
+fn is_send_sync_unpin<T: Send + Sync + Unpin + 'static>() {}
+
+fn is_clone_debug<T: Clone + std::fmt::Debug>() {}
+
+#[test]
+fn public_types_are_send_sync_and_unpin() {
+    is_send_sync_unpin::<Cidr>();
+    is_send_sync_unpin::<CidrError>();
+    is_send_sync_unpin::<Client>();
+    is_send_sync_unpin::<Evidence>();
+    is_send_sync_unpin::<Forwarded<()>>();
+    is_send_sync_unpin::<ForwardedFor>();
+    is_send_sync_unpin::<ForwardedLayer>();
+    is_send_sync_unpin::<IdentityHeader>();
+    is_send_sync_unpin::<Peer>();
+    is_send_sync_unpin::<Scheme>();
+    is_send_sync_unpin::<Trust>();
+}
+
+#[test]
+fn layer_and_service_are_clone_and_debug() {
+    is_clone_debug::<ForwardedLayer>();
+    is_clone_debug::<Forwarded<()>>();
+}

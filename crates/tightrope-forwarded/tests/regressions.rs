@@ -1,0 +1,48 @@
+//! Inputs that the fuzz target `forwarded_parse` found, or that are hard by design.
+
+mod reference;
+
+use std::path::Path;
+
+#[test]
+fn inputs_found_by_fuzzing_stay_fixed() {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/regressions/forwarded_parse");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        eprintln!("skipped: there is no folder {}", folder.display());
+        return;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        eprintln!("{}", path.display());
+        reference::check(&std::fs::read(&path).unwrap());
+    }
+}
+
+#[test]
+fn hard_inputs_are_handled() {
+    let trusted = "tcp 10.0.0.2:40000\n10.0.0.0/8\n+port +real-ip\n/\n";
+    for header in [
+        String::new(),
+        format!("X-Forwarded-For: {}", "10.0.0.1, ".repeat(500)),
+        format!("X-Forwarded-For: 203.0.113.7{}", ", 10.0.0.1".repeat(1023)),
+        format!("X-Forwarded-For: 203.0.113.7{}", ", 10.0.0.1".repeat(1024)),
+        format!("X-Forwarded-For: 203.0.113.7{}", ",".repeat(60_000)),
+        format!("X-Forwarded-For: {}", "9".repeat(60_000)),
+        "X-Forwarded-For: 203.0.113.7\n".repeat(2000),
+        (0..4000)
+            .map(|number| format!("x-forwarded-{number}: a\n"))
+            .collect(),
+        (0..4000)
+            .map(|number| format!("x_forwarded-{number}: a\n"))
+            .collect(),
+        "X-Forwarded-For: \nX-Forwarded-Host:\nX-Forwarded-Proto:\nX-Forwarded-Port:".to_owned(),
+    ] {
+        reference::check(format!("{trusted}{header}").as_bytes());
+        reference::check(
+            format!("{trusted}{header}")
+                .replace("10.0.0.0/8", "")
+                .as_bytes(),
+        );
+    }
+}
