@@ -13,6 +13,7 @@ pub struct Fixed {
 
 impl Fixed {
     /// Gives this list.
+    #[must_use]
     pub fn new(list: impl IntoIterator<Item = EndpointSpec>) -> Self {
         Self {
             list: Some(list.into_iter().collect()),
