@@ -23,7 +23,20 @@ pub struct Context<'r> {
 
 /// Tells the balancer what a strategy may know of a request of type `R`.
 ///
-/// Implemented for closures from `&R` to [`Context`], and for [`NoContext`].
+/// Implemented for closures from `&R` to [`Context`], and for [`NoContext`]. One of your own is
+/// given to [`Balance::with_describe`](crate::Balance::with_describe):
+///
+/// ```
+/// use tightrope_balance::{Context, Describe};
+///
+/// struct ByPath;
+///
+/// impl<B> Describe<http::Request<B>> for ByPath {
+///     fn describe<'r>(&self, request: &'r http::Request<B>) -> Context<'r> {
+///         Context::new().with_key(request.uri().path().as_bytes())
+///     }
+/// }
+/// ```
 pub trait Describe<R> {
     /// What a strategy may know of `request`.
     fn describe<'r>(&self, request: &'r R) -> Context<'r>;

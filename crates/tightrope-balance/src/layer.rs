@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tightrope_upstream::Upstream;
 use tower_layer::Layer;
 
-use crate::{Balance, NoContext, Strategy, service::Shared};
+use crate::{Balance, Context, NoContext, Strategy, service::Shared};
 
 /// Puts a [`Balance`] in front of a service. All services it makes share one picker.
 pub struct BalanceLayer<C = NoContext> {
@@ -29,11 +29,29 @@ impl BalanceLayer {
 impl<C> BalanceLayer<C> {
     /// Lets the strategy know what `context` tells of each request.
     #[must_use]
-    pub fn with_context<D>(self, context: D) -> BalanceLayer<D> {
+    pub fn with_context<R, D>(self, context: D) -> BalanceLayer<D>
+    where
+        D: for<'r> Fn(&'r R) -> Context<'r>,
+    {
+        self.with_describe(context)
+    }
+
+    /// As [`with_context`](Self::with_context), for a type of one's own that can be named, and
+    /// may tell of requests of many types.
+    #[must_use]
+    pub fn with_describe<D>(self, context: D) -> BalanceLayer<D> {
         BalanceLayer {
             shared: self.shared,
             context,
         }
+    }
+
+    /// Lets the services it makes from now on draw from seeds that follow from this one, instead
+    /// of one that the system gave.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        self.shared.reseed(seed);
+        self
     }
 }
 

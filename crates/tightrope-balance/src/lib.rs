@@ -39,16 +39,22 @@
 //! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`] |
 //! | the sick rather than nobody | [`FailOpen`] around any of them |
 //! | a rule of your own | [`Strategy`] and [`Picker`] |
+//! | a client for each server, such as a tonic channel | [`in_flight::PerEndpoint`] |
 //!
 //! A pick reads one snapshot through one pointer, takes no lock and allocates nothing. What a
 //! strategy may know of a request (client address, hash key, earlier attempts) is told by a closure:
 //! [`Balance::with_context`].
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `http-body` | picks that end with the body of an `http::Response`, in [`in_flight`] |
 //!
 //! What this crate does not do: probe endpoints (`tightrope-health`), retry (`tightrope-retry`),
 //! speak HTTP (`tightrope-proxy`).
 
 mod context;
 mod error;
+pub mod in_flight;
 mod layer;
 mod picker;
 mod random;

@@ -55,9 +55,26 @@ impl<S, C> Balance<S, C> {
         }
     }
 
-    /// Lets the strategy know what `context` tells of each request: a closure from `&R` to
-    /// [`Context`].
-    pub fn with_context<D>(self, context: D) -> Balance<S, D> {
+    /// Lets the strategy know what `context` tells of each request.
+    ///
+    /// ```
+    /// use tightrope_balance::{Balance, Context, nginx::KeyHash};
+    /// use tightrope_upstream::Upstream;
+    ///
+    /// let upstream = Upstream::new("users");
+    /// let balance = Balance::new(&upstream, KeyHash::new(), ())
+    ///     .with_context(|user: &String| Context::new().with_key(user.as_bytes()));
+    /// ```
+    pub fn with_context<R, D>(self, context: D) -> Balance<S, D>
+    where
+        D: for<'r> Fn(&'r R) -> Context<'r>,
+    {
+        self.with_describe(context)
+    }
+
+    /// As [`with_context`](Self::with_context), for a type of one's own that can be named, and
+    /// may tell of requests of many types.
+    pub fn with_describe<D>(self, context: D) -> Balance<S, D> {
         Balance {
             inner: self.inner,
             context,

@@ -112,11 +112,10 @@ impl Follower for Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let selection = self.selection.load();
+        // Not the picker: it may be a table of a million entries.
         f.debug_struct("Shared")
             .field("upstream", &self.upstream)
-            .field("snapshot", &selection.snapshot)
-            .field("picker", &selection.picker)
+            .field("snapshot", &self.selection.load().snapshot)
             .finish_non_exhaustive()
     }
 }
@@ -132,11 +131,18 @@ impl Selection {
         );
         if members == 0 {
             PickError::Empty
-        } else if available > 0 && context.is_retry() {
+        } else if self.is_exhausted(context) {
             PickError::Exhausted { available }
         } else {
             PickError::Unavailable { members }
         }
+    }
+
+    /// Whether earlier attempts went to everybody who is available.
+    fn is_exhausted(&self, context: &Context<'_>) -> bool {
+        let (members, available) = (self.snapshot.members(), self.snapshot.available());
+        let tried = |&index: &u32| context.has_tried(&members[index as usize]);
+        !available.is_empty() && available.iter().all(tried)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tightrope_upstream::{Endpoint, Snapshot};
 
-use super::{alias::Alias, untried_from, weighted_random::alias};
+use super::draw::Draw;
 use crate::{Context, Picker, Random, Strategy};
 
 /// To the endpoint with the fewest requests in flight for its weight, of a few drawn ones or of
@@ -35,8 +35,7 @@ enum Look {
 
 #[derive(Debug)]
 struct DrawPicker {
-    snapshot: Arc<Snapshot>,
-    table: Option<Alias>,
+    draw: Draw,
     choices: usize,
 }
 
@@ -47,8 +46,6 @@ struct ScanPicker {
 
 /// The most endpoints that are drawn for one pick.
 const MOST: usize = 16;
-/// How often a draw that hits the same endpoint again is made anew.
-const REDRAWS: usize = 8;
 
 // === impl LeastRequest ===
 
@@ -85,14 +82,17 @@ impl Default for LeastRequest {
 
 impl Strategy for LeastRequest {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        let snapshot = Arc::clone(snapshot);
-        match self.look {
-            Look::Draw(choices) if choices < snapshot.available().len() => Box::new(DrawPicker {
-                table: alias(&snapshot),
-                snapshot,
-                choices,
+        let draw = match self.look {
+            Look::Draw(choices) if choices < snapshot.available().len() => {
+                Draw::new(snapshot).map(|draw| DrawPicker { draw, choices })
+            }
+            _ => None,
+        };
+        match draw {
+            Some(picker) => Box::new(picker),
+            None => Box::new(ScanPicker {
+                snapshot: Arc::clone(snapshot),
             }),
-            _ => Box::new(ScanPicker { snapshot }),
         }
     }
 }
@@ -101,41 +101,22 @@ impl Strategy for LeastRequest {
 
 impl Picker for DrawPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        let table = self.table.as_ref()?;
-        let (members, available) = (self.snapshot.members(), self.snapshot.available());
-        let mut drawn = [usize::MAX; MOST];
-        let mut best: Option<(usize, Cost)> = None;
-        for draw in 0..self.choices {
-            let position = distinct(table, &drawn[..draw], available.len(), random);
-            drawn[draw] = position;
-            let index = available[position] as usize;
-            if context.has_tried(&members[index]) {
-                continue;
-            }
+        let members = self.draw.snapshot().members();
+        let first = self.draw.one(context, random)?;
+        let mut best = (first, Cost::of(&members[first]));
+        let mut drawn = [first; MOST];
+        for count in 1..self.choices {
+            let Some(index) = self.draw.another(&drawn[..count], context, random) else {
+                break;
+            };
+            drawn[count] = index;
             let cost = Cost::of(&members[index]);
-            if best.is_none_or(|(_, least)| cost.is_less(least)) {
-                best = Some((index, cost));
+            if cost.is_less(best.1) {
+                best = (index, cost);
             }
         }
-        best.map(|(index, _)| index)
-            .or_else(|| untried_from(&self.snapshot, context, drawn[0]))
+        Some(best.0)
     }
-}
-
-/// A position by weight that was not drawn yet. There is one: fewer are drawn than there are.
-fn distinct(table: &Alias, drawn: &[usize], count: usize, random: &mut Random) -> usize {
-    for _ in 0..REDRAWS {
-        let position = table.draw(random);
-        if !drawn.contains(&position) {
-            return position;
-        }
-    }
-    // One weight dwarfs the others: any of those that are left, by chance.
-    let start = random.index(count);
-    let mut in_turn = (start..count).chain(0..start);
-    in_turn
-        .find(|position| !drawn.contains(position))
-        .unwrap_or(start)
 }
 
 impl Picker for ScanPicker {

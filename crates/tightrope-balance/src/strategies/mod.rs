@@ -1,6 +1,7 @@
 //! The strategies, one a file.
 
 mod alias;
+mod draw;
 mod fail_open;
 mod least_request;
 pub mod nginx;
@@ -16,13 +17,25 @@ pub use self::{
 
 use tightrope_upstream::Snapshot;
 
-use crate::Context;
+use crate::{Context, Random};
 
-/// The first available member that was not tried, looking from the `start`-th available on: what a
-/// retry falls back to when draws keep hitting endpoints that were tried.
-fn untried_from(snapshot: &Snapshot, context: &Context<'_>, start: usize) -> Option<usize> {
-    let (members, available) = (snapshot.members(), snapshot.available());
-    let (before, after) = available.split_at(start.checked_rem(available.len()).unwrap_or(0));
-    let mut in_turn = after.iter().chain(before).map(|&index| index as usize);
-    in_turn.find(|&index| !context.has_tried(&members[index]))
+/// An available member that was not tried, by weight, looking at all of them: what a retry falls
+/// back to when its draws or turns keep hitting members that were tried.
+fn untried(snapshot: &Snapshot, context: &Context<'_>, random: &mut Random) -> Option<usize> {
+    let members = snapshot.members();
+    let untried = || {
+        let available = snapshot.available().iter().map(|&index| index as usize);
+        available
+            .filter(|&index| !context.has_tried(&members[index]))
+            .map(|index| (index, u64::from(members[index].weight().get())))
+    };
+    let mut left = random.below(untried().map(|(_, weight)| weight).sum());
+    let mut in_order = untried();
+    in_order.find_map(|(index, weight)| {
+        let Some(rest) = left.checked_sub(weight) else {
+            return Some(index);
+        };
+        left = rest;
+        None
+    })
 }

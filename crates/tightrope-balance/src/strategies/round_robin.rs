@@ -7,7 +7,7 @@ use std::sync::{
 
 use tightrope_upstream::Snapshot;
 
-use super::{schedule::smooth, stride::Stride, untried_from};
+use super::{schedule::smooth, stride::Stride, untried};
 use crate::{Context, Picker, Random, Strategy};
 
 /// Smooth weighted round robin: in turn, each as often as its weight says, evenly interleaved.
@@ -23,20 +23,29 @@ use crate::{Context, Picker, Random, Strategy};
 /// its place (gRPC's static stride): the same shares, less evenly interleaved.
 ///
 /// When somebody joins or leaves, the turn goes on from where it was, so that a change does not
-/// send everybody to the first endpoint again.
+/// send everybody to the first endpoint again. Retries have turns of their own: an endpoint that
+/// fails every time does not shift the turns of first attempts, and its share is spread over the
+/// others by their weights.
 ///
 /// Source: `ngx_http_upstream_round_robin.c` of nginx, as described by its author in commit
 /// 52327e0627f4 (2012).
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    ticket: Arc<AtomicU64>,
+    tickets: Arc<Tickets>,
+}
+
+/// The turns that were taken.
+#[derive(Debug, Default)]
+struct Tickets {
+    first: AtomicU64,
+    retry: AtomicU64,
 }
 
 #[derive(Debug)]
 pub(crate) struct RoundRobinPicker {
     snapshot: Arc<Snapshot>,
     turns: Turns,
-    ticket: Arc<AtomicU64>,
+    tickets: Arc<Tickets>,
 }
 
 #[derive(Debug)]
@@ -47,6 +56,9 @@ enum Turns {
     Table(Box<[u32]>),
     Stride(Stride),
 }
+
+/// How many turns a retry takes to find somebody whom it did not try.
+const TURNS: usize = 8;
 
 impl RoundRobin {
     /// From the first turn of the sequence on.
@@ -68,7 +80,7 @@ impl RoundRobin {
         RoundRobinPicker {
             snapshot: Arc::clone(snapshot),
             turns,
-            ticket: Arc::clone(&self.ticket),
+            tickets: Arc::clone(&self.tickets),
         }
     }
 }
@@ -79,21 +91,30 @@ impl Strategy for RoundRobin {
     }
 }
 
-impl Picker for RoundRobinPicker {
-    fn pick(&self, context: &Context<'_>, _: &mut Random) -> Option<usize> {
+impl RoundRobinPicker {
+    fn turn(&self, ticket: &AtomicU64) -> Option<usize> {
         let position = match &self.turns {
             Turns::None => return None,
             Turns::Table(slots) => {
                 // Relaxed: the turn orders nothing but itself.
-                let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
+                let ticket = ticket.fetch_add(1, Ordering::Relaxed);
                 slots[(ticket % slots.len() as u64) as usize] as usize
             }
-            Turns::Stride(stride) => stride.next(&self.ticket),
+            Turns::Stride(stride) => stride.next(ticket),
         };
-        let index = self.snapshot.available()[position] as usize;
-        if context.has_tried(&self.snapshot.members()[index]) {
-            return untried_from(&self.snapshot, context, position + 1);
+        Some(self.snapshot.available()[position] as usize)
+    }
+}
+
+impl Picker for RoundRobinPicker {
+    fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
+        if !context.is_retry() {
+            return self.turn(&self.tickets.first);
         }
-        Some(index)
+        let members = self.snapshot.members();
+        (0..TURNS)
+            .map_while(|_| self.turn(&self.tickets.retry))
+            .find(|&index| !context.has_tried(&members[index]))
+            .or_else(|| untried(&self.snapshot, context, random))
     }
 }

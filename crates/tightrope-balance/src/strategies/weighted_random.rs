@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tightrope_upstream::Snapshot;
 
-use super::{alias::Alias, untried_from};
+use super::draw::Draw;
 use crate::{Context, Picker, Random, Strategy};
 
 /// At random, each as likely as its weight says.
@@ -19,13 +19,7 @@ pub struct WeightedRandom {
 }
 
 #[derive(Debug)]
-struct WeightedRandomPicker {
-    snapshot: Arc<Snapshot>,
-    table: Option<Alias>,
-}
-
-/// How often a draw that hits an endpoint tried before is made anew.
-const REDRAWS: usize = 8;
+struct WeightedRandomPicker(Option<Draw>);
 
 impl WeightedRandom {
     /// The strategy.
@@ -35,36 +29,14 @@ impl WeightedRandom {
     }
 }
 
-/// Draws positions among the available, by weight; `None` where there are none.
-pub(super) fn alias(snapshot: &Snapshot) -> Option<Alias> {
-    let (members, available) = (snapshot.members(), snapshot.available());
-    Alias::new(
-        available
-            .iter()
-            .map(|&index| members[index as usize].weight().get()),
-    )
-}
-
 impl Strategy for WeightedRandom {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        Box::new(WeightedRandomPicker {
-            table: alias(snapshot),
-            snapshot: Arc::clone(snapshot),
-        })
+        Box::new(WeightedRandomPicker(Draw::new(snapshot)))
     }
 }
 
 impl Picker for WeightedRandomPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        let table = self.table.as_ref()?;
-        let mut position = 0;
-        for _ in 0..REDRAWS {
-            position = table.draw(random);
-            let index = self.snapshot.available()[position] as usize;
-            if !context.has_tried(&self.snapshot.members()[index]) {
-                return Some(index);
-            }
-        }
-        untried_from(&self.snapshot, context, position)
+        self.0.as_ref()?.one(context, random)
     }
 }

@@ -1,0 +1,74 @@
+//! Draws by weight among those who may be picked.
+
+use std::sync::Arc;
+
+use tightrope_upstream::Snapshot;
+
+use super::{alias::Alias, untried};
+use crate::{Context, Random};
+
+/// How often a draw that hits somebody who will not do is made anew.
+const REDRAWS: usize = 8;
+
+/// Draws available members that were not tried, by weight.
+#[derive(Debug)]
+pub(super) struct Draw {
+    snapshot: Arc<Snapshot>,
+    table: Alias,
+}
+
+impl Draw {
+    /// From the available of `snapshot`; `None` where there are none.
+    pub(super) fn new(snapshot: &Arc<Snapshot>) -> Option<Self> {
+        let (members, available) = (snapshot.members(), snapshot.available());
+        let weights = available
+            .iter()
+            .map(|&index| members[index as usize].weight().get());
+        Alias::new(weights).map(|table| Self {
+            snapshot: Arc::clone(snapshot),
+            table,
+        })
+    }
+
+    pub(super) const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The index of one, if there is one.
+    pub(super) fn one(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
+        self.redrawn(&[], context, random)
+            .or_else(|| untried(&self.snapshot, context, random))
+    }
+
+    /// The index of one that is not among `drawn`, if there is one.
+    pub(super) fn another(
+        &self,
+        drawn: &[usize],
+        context: &Context<'_>,
+        random: &mut Random,
+    ) -> Option<usize> {
+        self.redrawn(drawn, context, random).or_else(|| {
+            // One weight dwarfs the others: any of those that are left, in a few steps.
+            let available = self.snapshot.available();
+            let (before, after) = available.split_at(random.index(available.len()));
+            let mut in_turn = after.iter().chain(before).map(|&index| index as usize);
+            in_turn.find(|&index| self.will_do(index, drawn, context))
+        })
+    }
+
+    fn redrawn(
+        &self,
+        drawn: &[usize],
+        context: &Context<'_>,
+        random: &mut Random,
+    ) -> Option<usize> {
+        let available = self.snapshot.available();
+        (0..REDRAWS)
+            .map(|_| available[self.table.draw(random)] as usize)
+            .find(|&index| self.will_do(index, drawn, context))
+    }
+
+    fn will_do(&self, index: usize, drawn: &[usize], context: &Context<'_>) -> bool {
+        !drawn.contains(&index) && !context.has_tried(&self.snapshot.members()[index])
+    }
+}

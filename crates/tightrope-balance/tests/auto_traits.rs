@@ -1,0 +1,29 @@
+//! What may be sent, shared and moved.
+
+use tightrope_balance::{
+    Balance, BalanceError, BalanceLayer, Context, FailOpen, LeastRequest, NoContext, RoundRobin,
+    WeightedRandom,
+    in_flight::{OkIsSuccess, PerEndpoint, UntilResponse},
+    nginx, service,
+};
+
+const fn everything<T: Send + Sync + Unpin + 'static>() {}
+
+#[test]
+fn everything_may_be_sent_shared_and_moved() {
+    everything::<Balance<(), NoContext>>();
+    everything::<BalanceLayer>();
+    everything::<BalanceError<std::io::Error>>();
+    everything::<Context<'static>>();
+    everything::<tightrope_balance::Random>();
+    everything::<service::ResponseFuture<std::future::Ready<()>>>();
+    everything::<RoundRobin>();
+    everything::<WeightedRandom>();
+    everything::<LeastRequest>();
+    everything::<FailOpen<RoundRobin>>();
+    everything::<nginx::IpHash>();
+    everything::<nginx::KeyHash>();
+    everything::<PerEndpoint<(), ()>>();
+    everything::<OkIsSuccess>();
+    everything::<UntilResponse>();
+}

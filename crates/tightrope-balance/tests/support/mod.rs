@@ -1,0 +1,77 @@
+//! What several tests of this crate need.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tightrope_balance::{FailOpen, LeastRequest, RoundRobin, Strategy, WeightedRandom, nginx};
+use tightrope_upstream::{
+    Address, Attempt, Change, EndpointId, EndpointSpec, Pick, Upstream, Weight,
+};
+
+/// The id of the `n`-th endpoint.
+pub(crate) fn id(n: usize) -> EndpointId {
+    EndpointId::new(&n.to_string()).unwrap()
+}
+
+/// The `n`-th endpoint, reached at an address of its own.
+pub(crate) fn spec(n: usize, weight: u32) -> EndpointSpec {
+    let ip = Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(n).unwrap());
+    EndpointSpec::new(Address::Socket(SocketAddr::new(ip.into(), 80)))
+        .with_id(id(n))
+        .with_weight(Weight::new(weight).unwrap())
+}
+
+/// One endpoint for each weight, known as `0`, `1`, `2` ...
+pub(crate) fn upstream(weights: &[u32]) -> Upstream {
+    let upstream = Upstream::new("test");
+    let members = weights.iter().enumerate();
+    upstream
+        .apply(Change::new().replace(members.map(|(n, &weight)| spec(n, weight))))
+        .unwrap();
+    upstream
+}
+
+/// Which endpoint it is.
+pub(crate) fn number(pick: &Pick) -> usize {
+    pick.endpoint().id().as_str().parse().unwrap()
+}
+
+/// The attempt after others went to these.
+pub(crate) fn tried(numbers: &[usize]) -> Attempt {
+    let tried = numbers.iter().map(|&n| id(n));
+    tried.fold(Attempt::first(), Attempt::next)
+}
+
+pub(crate) fn in_flight(upstream: &Upstream) -> usize {
+    let snapshot = upstream.snapshot();
+    let members = snapshot.members().iter();
+    members.map(|member| member.record().in_flight()).sum()
+}
+
+pub(crate) type Make = fn() -> Box<dyn Strategy>;
+
+/// Every strategy of the crate.
+pub(crate) const STRATEGIES: [(&str, Make); 8] = [
+    ("round_robin", || Box::new(RoundRobin::new())),
+    ("weighted_random", || Box::new(WeightedRandom::new())),
+    ("least_request", || Box::new(LeastRequest::new())),
+    ("least_request_of_4", || Box::new(LeastRequest::with_choices(4))),
+    ("least_request_of_all", || Box::new(LeastRequest::full_scan())),
+    ("ip_hash", || Box::new(nginx::IpHash::new())),
+    ("key_hash", || Box::new(nginx::KeyHash::new())),
+    ("fail_open", || Box::new(FailOpen::new(LeastRequest::new()))),
+];
+
+/// Asserts that each got its share by weight, within five standard deviations of a random draw.
+#[track_caller]
+pub(crate) fn assert_shares(what: &str, got: &[u32], weights: &[u32]) {
+    let picks = f64::from(got.iter().sum::<u32>());
+    let total = f64::from(weights.iter().sum::<u32>());
+    for (&got, &weight) in got.iter().zip(weights) {
+        let share = f64::from(weight) / total;
+        let bound = 5.0 * (picks * share * (1.0 - share)).sqrt() + 1.0;
+        let off = (f64::from(got) - picks * share).abs();
+        assert!(off <= bound, "{what}: {got} of {picks} for {weight} of {total}");
+        assert!(weight > 0 || got == 0, "{what}: weight 0 got {got}");
+    }
+}
