@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
-use crate::hop_by_hop::has_token;
+use crate::{hop_by_hop::has_token, pool::Connection};
 
 /// Which upgrades are passed on to endpoints.
 ///
@@ -127,7 +127,7 @@ impl Tunnels {
     }
 
     /// Joins both sides until they are done, and holds `pick` as long.
-    pub(crate) fn spawn(&self, asked: Asked, endpoint: OnUpgrade, mut pick: Pick) {
+    pub(crate) fn spawn(&self, asked: Asked, endpoint: (Connection, OnUpgrade), mut pick: Pick) {
         // It switched protocols, which was its part.
         pick.set_outcome(Outcome::Success);
         let idle_timeout = self.idle_timeout;
@@ -142,9 +142,14 @@ impl Tunnels {
     }
 }
 
-async fn join(client: OnUpgrade, endpoint: OnUpgrade, idle_timeout: Duration) -> io::Result<()> {
+async fn join(
+    client: OnUpgrade,
+    (connection, endpoint): (Connection, OnUpgrade),
+    idle_timeout: Duration,
+) -> io::Result<()> {
     // Both sides have their connection given up by hyper, with the bytes that came early.
     let endpoint = endpoint.await.map_err(io::Error::other)?;
+    drop(connection);
     let mut client = TokioIo::new(client.await.map_err(io::Error::other)?);
     let has_moved = Arc::new(AtomicBool::new(false));
     let mut endpoint = Watched {

@@ -128,7 +128,7 @@ where
         let outgoing = Outgoing::new(body, Arc::clone(&upload), limit);
         (outgoing, Some(upload), None)
     };
-    let response = connection.try_send_request(head.map(|()| outgoing));
+    let response = connection.send(head.map(|()| outgoing));
     let mut error = match timeout::head(response, config.head_timeout, upload.as_deref()).await {
         Ok(Ok(response)) => {
             return Sent::Answered(Answer {
@@ -199,7 +199,7 @@ impl Answer {
         if let Some(asked) = upgrade {
             asked.mark(response.headers_mut());
             let endpoint = hyper::upgrade::on(&mut response);
-            shared.tunnels.spawn(asked, endpoint, pick);
+            shared.tunnels.spawn(asked, (connection, endpoint), pick);
             return response.map(|_empty| ForwardBody::none());
         }
         let lease = Lease {

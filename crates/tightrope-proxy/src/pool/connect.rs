@@ -2,8 +2,6 @@
 
 use std::{io, time::Duration};
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Address, Failure};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -19,9 +17,6 @@ pub(crate) struct ConnectError {
     pub(crate) failure: Failure,
     pub(crate) source: Option<BoxError>,
 }
-
-/// The largest response head that is read, and the most that is read ahead of a body.
-const MAX_BUFFER: usize = 128 * 1024;
 
 /// Connects to `address`, whose name is looked up first if it has one, all within `limit`.
 pub(crate) async fn connect(
@@ -64,21 +59,10 @@ async fn handshake<T>(stream: T) -> Result<Connection, ConnectError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_BUFFER)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| ConnectError {
-            failure: Failure::Connect,
-            source: Some(error.into()),
-        })?;
-    // Owned by the sender: hyper ends the connection when that is dropped. It outlives the request
-    // that made it, so it does not run in the span of that request.
-    tokio::spawn(async move {
-        // How it ended was told to the request that it carried, if any.
-        let _ended = connection.with_upgrades().await;
-    });
-    Ok(sender)
+    Connection::new(stream).await.map_err(|error| ConnectError {
+        failure: Failure::Connect,
+        source: Some(error.into()),
+    })
 }
 
 impl From<io::Error> for ConnectError {

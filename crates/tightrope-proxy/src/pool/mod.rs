@@ -2,13 +2,12 @@
 
 mod cache;
 mod connect;
+mod connection;
 mod key;
 
 pub(crate) use self::{
     cache::Pool,
     connect::{ConnectError, connect},
+    connection::Connection,
     key::Key,
 };
-
-/// The sending half of a connection of HTTP/1.1. Its task ends when this is dropped.
-pub(crate) type Connection = hyper::client::conn::http1::SendRequest<crate::forward::Outgoing>;

@@ -23,22 +23,22 @@ use tokio::{
 };
 use tower_service::Service;
 
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An endpoint, and an upstream with it alone.
-pub struct Origin {
+pub(crate) struct Origin {
     listener: TcpListener,
-    pub upstream: Upstream,
+    pub(crate) upstream: Upstream,
 }
 
 /// A connection that the endpoint accepted, or any other raw one.
-pub struct Peer {
-    pub stream: TcpStream,
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
     read: Vec<u8>,
 }
 
 impl Origin {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Upstream::new("test");
         let address = listener.local_addr().unwrap().to_string();
@@ -48,29 +48,29 @@ impl Origin {
     }
 
     /// An endpoint that refuses connections.
-    pub async fn refusing() -> Upstream {
+    pub(crate) async fn refusing() -> Upstream {
         Self::new().await.upstream
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.listener.local_addr().unwrap().to_string()
     }
 
-    pub fn pick(&self) -> Pick {
+    pub(crate) fn pick(&self) -> Pick {
         pick(&self.upstream)
     }
 
-    pub fn record(&self) -> Arc<Record> {
+    pub(crate) fn record(&self) -> Arc<Record> {
         record(&self.upstream)
     }
 
-    pub async fn accept(&self) -> Peer {
+    pub(crate) async fn accept(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
         Peer::new(stream)
     }
 
     /// Goes once through the I/O driver, which then has seen what every socket received before.
-    pub async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         for _ in 0..3 {
             let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = other.local_addr().unwrap();
@@ -81,7 +81,7 @@ impl Origin {
         }
     }
 
-    pub fn call<B>(
+    pub(crate) fn call<B>(
         &self,
         forward: &Forward,
         request: Request<B>,
@@ -94,11 +94,12 @@ impl Origin {
     }
 
     /// One request with one response, after which the connection is idle in the pool.
-    pub async fn warm(&self, forward: &Forward) -> Peer {
+    pub(crate) async fn warm(&self, forward: &Forward) -> Peer {
         let (response, peer) = tokio::join!(self.call(forward, get("/warm")), async {
             let mut peer = self.accept().await;
             peer.head().await;
-            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                .await;
             peer
         });
         assert_eq!(text(response.unwrap()).await, "ok");
@@ -106,31 +107,33 @@ impl Origin {
     }
 }
 
-pub fn pick(upstream: &Upstream) -> Pick {
+pub(crate) fn pick(upstream: &Upstream) -> Pick {
     upstream.snapshot().members()[0].pick().unwrap()
 }
 
-pub fn record(upstream: &Upstream) -> Arc<Record> {
+pub(crate) fn record(upstream: &Upstream) -> Arc<Record> {
     Arc::clone(upstream.snapshot().members()[0].record())
 }
 
-pub fn get(path: &str) -> Request<Empty<Bytes>> {
+pub(crate) fn get(path: &str) -> Request<Empty<Bytes>> {
     let request = Request::get(path).header("host", "a.test");
     request.body(Empty::new()).unwrap()
 }
 
-pub fn post(path: &str, body: &'static str) -> Request<Full<Bytes>> {
+pub(crate) fn post(path: &str, body: &'static str) -> Request<Full<Bytes>> {
     let request = Request::post(path).header("host", "a.test");
-    request.body(Full::new(Bytes::from_static(body.as_bytes()))).unwrap()
+    request
+        .body(Full::new(Bytes::from_static(body.as_bytes())))
+        .unwrap()
 }
 
-pub async fn text(response: Response<ForwardBody>) -> String {
+pub(crate) async fn text(response: Response<ForwardBody>) -> String {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
 }
 
 impl Peer {
-    pub fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         Self {
             stream,
             read: Vec::new(),
@@ -142,51 +145,59 @@ impl Peer {
     }
 
     /// The next head, in lower case.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         let head = self.until("\r\n\r\n").await;
         head.to_ascii_lowercase()
     }
 
     /// What comes up to and with `end`.
-    pub async fn until(&mut self, end: &str) -> String {
+    pub(crate) async fn until(&mut self, end: &str) -> String {
         loop {
-            let at = self.read.windows(end.len()).position(|w| w == end.as_bytes());
+            let at = self
+                .read
+                .windows(end.len())
+                .position(|w| w == end.as_bytes());
             if let Some(at) = at {
                 let rest = self.read.split_off(at + end.len());
                 let found = std::mem::replace(&mut self.read, rest);
                 return String::from_utf8(found).unwrap();
             }
-            assert_ne!(self.more().await.unwrap(), 0, "ended before {end:?}: {:?}", self.read);
+            assert_ne!(
+                self.more().await.unwrap(),
+                0,
+                "ended before {end:?}: {:?}",
+                self.read
+            );
         }
     }
 
-    pub async fn send(&mut self, bytes: &str) {
+    pub(crate) async fn send(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
     }
 
     /// What comes until the other side closes or resets the connection.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         while matches!(self.more().await, Ok(1..)) {}
         String::from_utf8(std::mem::take(&mut self.read)).unwrap()
     }
 
     /// Closes with a reset instead of a FIN.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }
 }
 
 /// A body whose frames a test sends.
-pub struct Frames(mpsc::Receiver<Result<Frame<Bytes>, BoxError>>);
+pub(crate) struct Frames(mpsc::Receiver<Result<Frame<Bytes>, BoxError>>);
 
-pub type FrameSender = mpsc::Sender<Result<Frame<Bytes>, BoxError>>;
+pub(crate) type FrameSender = mpsc::Sender<Result<Frame<Bytes>, BoxError>>;
 
-pub fn frames() -> (FrameSender, Frames) {
+pub(crate) fn frames() -> (FrameSender, Frames) {
     let (sender, receiver) = mpsc::channel(1);
     (sender, Frames(receiver))
 }
 
-pub fn data(text: &'static str) -> Result<Frame<Bytes>, BoxError> {
+pub(crate) fn data(text: &'static str) -> Result<Frame<Bytes>, BoxError> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 

@@ -1,0 +1,31 @@
+//! Send, Sync and Unpin of the public types.
+
+use tightrope_proxy::{
+    Forward, ForwardBody, ForwardConfig, ForwardError, HostPattern, HostPolicy, HttpClassify,
+    PathPrefix, PatternError, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError,
+    Routes, Upgrades, respond,
+};
+
+fn send<T: Send + Unpin + 'static>() {}
+fn sync<T: Send + Sync + Unpin + 'static>() {}
+
+#[test]
+fn public_types_can_move_between_threads() {
+    sync::<Forward>();
+    sync::<ForwardConfig>();
+    sync::<ForwardError>();
+    send::<ForwardBody>();
+    send::<ResponseFuture>();
+    sync::<HostPattern>();
+    sync::<HostPolicy>();
+    sync::<HttpClassify>();
+    sync::<PathPrefix>();
+    sync::<PatternError>();
+    sync::<Pseudonym>();
+    sync::<PseudonymError>();
+    sync::<RequestError>();
+    sync::<RouteError>();
+    sync::<Routes<String>>();
+    sync::<Upgrades>();
+    sync::<respond::Text>();
+}
