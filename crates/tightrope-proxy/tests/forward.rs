@@ -1,5 +1,7 @@
 //! What reaches the endpoint, and what comes back.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use bytes::Bytes;

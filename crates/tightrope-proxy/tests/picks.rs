@@ -1,5 +1,7 @@
 //! Every pick is released exactly once, with the outcome that is true.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use http::Request;

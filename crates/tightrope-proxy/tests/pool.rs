@@ -1,5 +1,7 @@
 //! Which connections are used again, and what happens when one turns out to be dead.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::time::Duration;

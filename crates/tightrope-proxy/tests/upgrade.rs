@@ -1,5 +1,7 @@
 //! Tunnels, through a real server.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
