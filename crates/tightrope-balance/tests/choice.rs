@@ -45,7 +45,12 @@ fn case() -> impl Strategy<Value = Case> {
         .prop_flat_map(|members| {
             let numbers: Vec<usize> = (0..members.len()).collect();
             let some = 0..=numbers.len();
-            (Just(members), subsequence(numbers, some), any::<u64>(), any::<bool>())
+            (
+                Just(members),
+                subsequence(numbers, some),
+                any::<u64>(),
+                any::<bool>(),
+            )
         })
         .prop_map(|(members, tried, seed, grouped)| {
             let first = members.first().and_then(|member| member.group);
@@ -88,7 +93,9 @@ impl Case {
         let serves = |member: &Member| {
             member.weight > 0
                 && !member.drained
-                && self.active.is_none_or(|active| member.group == Some(active))
+                && self
+                    .active
+                    .is_none_or(|active| member.group == Some(active))
                 && (sick_too || !member.unhealthy && !member.ejected)
         };
         let members = self.members.iter().enumerate();
@@ -107,7 +114,12 @@ impl Case {
     }
 }
 
-const CLIENTS: [[u8; 4]; 4] = [[192, 0, 2, 1], [10, 1, 2, 3], [0, 0, 0, 0], [255, 255, 255, 255]];
+const CLIENTS: [[u8; 4]; 4] = [
+    [192, 0, 2, 1],
+    [10, 1, 2, 3],
+    [0, 0, 0, 0],
+    [255, 255, 255, 255],
+];
 
 /// The outcome of twenty picks with what may be known of requests.
 fn picks(balance: &mut Balance<()>, attempt: &Attempt) -> Vec<Result<usize, PickError>> {
@@ -194,7 +206,11 @@ fn nobody_is_an_error_of_its_own() {
         let empty = Upstream::new("empty");
         let mut balance = Balance::new(&empty, make(), ());
         let context = Context::new();
-        assert_eq!(balance.pick(&context).unwrap_err(), PickError::Empty, "{what}");
+        assert_eq!(
+            balance.pick(&context).unwrap_err(),
+            PickError::Empty,
+            "{what}"
+        );
 
         let mut balance = Balance::new(&upstream(&[0, 0, 0]), make(), ());
         let expected = PickError::Unavailable { members: 3 };
@@ -247,12 +263,16 @@ fn the_sick_are_picked_rather_than_nobody_only_where_asked_for() {
     upstream.apply(sick).unwrap();
     let expected = PickError::Unavailable { members: 4 };
     assert_eq!(closed.pick(&context).unwrap_err(), expected);
-    let mut picked: Vec<usize> = (0..4).map(|_| number(&open.pick(&context).unwrap())).collect();
+    let mut picked: Vec<usize> = (0..4)
+        .map(|_| number(&open.pick(&context).unwrap()))
+        .collect();
     picked.sort_unstable();
     assert_eq!(picked, [0, 0, 1, 1]);
 
     // As soon as one is well again only that one is picked.
-    upstream.apply(Change::new().restore(id(1), "test")).unwrap();
+    upstream
+        .apply(Change::new().restore(id(1), "test"))
+        .unwrap();
     for _ in 0..10 {
         assert_eq!(number(&open.pick(&context).unwrap()), 1);
     }

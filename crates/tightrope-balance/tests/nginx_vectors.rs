@@ -4,6 +4,8 @@
 //! elsewhere. Left out here are the cases with failures, `backup` or `max_conns`, which need the
 //! health of endpoints, and the strategies that are not built yet.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
+
 use std::{
     env, fs,
     net::IpAddr,

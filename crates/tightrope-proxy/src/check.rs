@@ -2,7 +2,7 @@
 
 use http::{
     Method, Request, Version,
-    header::{HOST, HeaderMap, MAX_FORWARDS},
+    header::{HOST, HeaderMap, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING},
     uri::Authority,
 };
 use tightrope_upstream::{Failed, Failure};
@@ -31,6 +31,9 @@ pub enum RequestError {
     /// `CONNECT` asks for a tunnel to anywhere, which only a forward proxy grants.
     #[error("CONNECT is not supported")]
     Connect,
+    /// The body has a transfer coding other than one `chunked`, which nobody here can take off.
+    #[error("the transfer coding is not supported")]
+    TransferCoding,
     /// `Max-Forwards` says that the request ends here, where nobody can answer it.
     #[error("the request may not be forwarded any further")]
     MaxForwards,
@@ -57,7 +60,7 @@ impl Failed for RequestError {
 ///
 /// # Errors
 /// It does not (RFC 9112 §3.2, RFC 9113 §8.3.1), it is a `CONNECT`, or its `Max-Forwards` is used up
-/// (RFC 9110 §7.6.2).
+/// (RFC 9110 §7.6.2), or its body is coded in a way that could not be passed on (RFC 9112 §6.1).
 pub fn check_request<B>(request: &Request<B>) -> Result<(), RequestError> {
     let (method, target, headers) = (request.method(), request.uri(), request.headers());
     if method == Method::CONNECT {
@@ -65,6 +68,7 @@ pub fn check_request<B>(request: &Request<B>) -> Result<(), RequestError> {
     }
     check_target(method, target)?;
     check_host(target.authority(), request.version(), headers)?;
+    check_transfer_coding(headers)?;
     // RFC 9110 §7.6.2: a request whose Max-Forwards is 0 MUST NOT be forwarded.
     if limits_forwards(method) && max_forwards(headers) == Some(0) {
         return Err(RequestError::MaxForwards);
@@ -118,6 +122,15 @@ fn check_host(
         (Some(_), None) if version == Version::HTTP_11 => Err(RequestError::NoHost),
         _ => Ok(()),
     }
+}
+
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), RequestError> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    // RFC 9112 §6.1: chunked is applied once, and a coding that is not understood is answered with
+    // 501. The server decodes chunked alone, so any other would be lost on the way.
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    let holds = codings.next().is_none_or(is_chunked) && codings.next().is_none();
+    holds.then_some(()).ok_or(RequestError::TransferCoding)
 }
 
 /// Whether Max-Forwards means something to the method (RFC 9110 §7.6.2).
@@ -215,6 +228,28 @@ mod tests {
             check("CONNECT", "a:22", Version::HTTP_11, &host),
             Err(RequestError::Connect)
         );
+    }
+
+    #[test]
+    fn a_body_is_chunked_once_or_not_at_all() {
+        let host = ("host", "a");
+        let coded = |coding| get("/", &[host, ("transfer-encoding", coding)]);
+        assert_eq!(coded("Chunked"), Ok(()));
+        for coding in [
+            "chunked, chunked",
+            "gzip, chunked",
+            "identity",
+            "chunked;q=1",
+            "",
+        ] {
+            assert_eq!(coded(coding), Err(RequestError::TransferCoding), "{coding}");
+        }
+        let twice = [
+            host,
+            ("transfer-encoding", "gzip"),
+            ("transfer-encoding", "chunked"),
+        ];
+        assert_eq!(get("/", &twice), Err(RequestError::TransferCoding));
     }
 
     #[test]

@@ -57,7 +57,9 @@ pub fn response(error: &impl Failed) -> Response<Text> {
 #[must_use]
 pub fn refusal(error: &RequestError) -> Response<Text> {
     let mut response = with_status(match error {
-        RequestError::Connect | RequestError::MaxForwards => StatusCode::NOT_IMPLEMENTED,
+        RequestError::Connect | RequestError::MaxForwards | RequestError::TransferCoding => {
+            StatusCode::NOT_IMPLEMENTED
+        }
         _ => StatusCode::BAD_REQUEST,
     });
     close(&mut response);
@@ -192,6 +194,7 @@ mod tests {
     fn what_is_not_supported_is_told_from_what_is_wrong() {
         assert_eq!(refusal(&RequestError::Connect).status(), 501);
         assert_eq!(refusal(&RequestError::MaxForwards).status(), 501);
+        assert_eq!(refusal(&RequestError::TransferCoding).status(), 501);
         assert_eq!(refusal(&RequestError::NoHost).status(), 400);
         assert_eq!(
             refusal(&RequestError::NoHost).headers()[CONNECTION],

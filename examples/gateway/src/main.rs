@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let health = HealthCheck::new(&upstream, HttpProbe::get("/health")?)
         .with_interval(Duration::from_secs(1))?
         .spawn();
-    let observe = ObserveLayer::new(health.live_reports(), HttpClassify::default());
+    let observe = ObserveLayer::new(health.live_reports(), HttpClassify);
     let forward = observe.layer(Forward::new(ForwardConfig::new()));
     let api = Retry::new(
         Balance::new(&upstream, LeastRequest::new(), forward)

@@ -18,7 +18,11 @@ pub(crate) struct Stride {
 impl Stride {
     /// Over these weights; `None` if all are 0.
     pub(crate) fn new(weights: &[u32]) -> Option<Self> {
-        let largest = weights.iter().copied().max().filter(|&largest| largest > 0)?;
+        let largest = weights
+            .iter()
+            .copied()
+            .max()
+            .filter(|&largest| largest > 0)?;
         Some(Self {
             weights: weights.into(),
             largest: largest.into(),

@@ -1,5 +1,9 @@
 //! What several tests of this crate need.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses a part of it"
+)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -55,8 +59,12 @@ pub(crate) const STRATEGIES: [(&str, Make); 8] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("least_request", || Box::new(LeastRequest::new())),
-    ("least_request_of_4", || Box::new(LeastRequest::with_choices(4))),
-    ("least_request_of_all", || Box::new(LeastRequest::full_scan())),
+    ("least_request_of_4", || {
+        Box::new(LeastRequest::with_choices(4))
+    }),
+    ("least_request_of_all", || {
+        Box::new(LeastRequest::full_scan())
+    }),
     ("ip_hash", || Box::new(nginx::IpHash::new())),
     ("key_hash", || Box::new(nginx::KeyHash::new())),
     ("fail_open", || Box::new(FailOpen::new(LeastRequest::new()))),
@@ -71,7 +79,10 @@ pub(crate) fn assert_shares(what: &str, got: &[u32], weights: &[u32]) {
         let share = f64::from(weight) / total;
         let bound = 5.0 * (picks * share * (1.0 - share)).sqrt() + 1.0;
         let off = (f64::from(got) - picks * share).abs();
-        assert!(off <= bound, "{what}: {got} of {picks} for {weight} of {total}");
+        assert!(
+            off <= bound,
+            "{what}: {got} of {picks} for {weight} of {total}"
+        );
         assert!(weight > 0 || got == 0, "{what}: weight 0 got {got}");
     }
 }

@@ -129,7 +129,7 @@ pub(crate) struct Route {
     pub(crate) upstream: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Upstream {
     pub(crate) name: String,
@@ -481,21 +481,6 @@ impl FromStr for Strategy {
 }
 
 // === impl Default ===
-
-impl Default for Upstream {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            strategy: Strategy::default(),
-            fail_open: false,
-            hash_header: None,
-            active_group: None,
-            endpoints: Vec::new(),
-            health: None,
-            rollout: Rollout::default(),
-        }
-    }
-}
 
 impl Default for Timeouts {
     fn default() -> Self {
