@@ -4,7 +4,7 @@ default:
     @just --list
 
 # Everything that must hold before a commit lands, but for the tests themselves (`cargo test`).
-check: fmt lint doc features minimal loom deny bench-once fuzz-build
+check: fmt lint doc features minimal loom deny fuzz-build
 
 # Formatting.
 fmt:
@@ -34,17 +34,9 @@ loom:
 deny:
     cargo deny --all-features check bans licenses sources
 
-# Each bench once, to see that it runs.
-bench-once:
-    cargo bench -p tightrope-benches -- --test
-
 # The fuzz targets build, and run for a few seconds.
 fuzz-build:
     ./.ci/fuzz 5
-
-# Real measurements; let nothing else run beside it.
-bench *ARGS:
-    cargo bench -p tightrope-benches {{ ARGS }}
 
 # Fuzzes every target for this many seconds.
 fuzz SECONDS:
