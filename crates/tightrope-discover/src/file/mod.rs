@@ -33,7 +33,7 @@ pub use self::{
 /// use tightrope_discover::FileSource;
 ///
 /// let list = FileSource::parse("
-///     # the two in Frankfurt
+///     ## the two in Frankfurt
 ///     10.0.0.1:8080 weight=2 meta.zone=fra
 ///     10.0.0.2:8080 meta.zone=fra  # half as large
 /// ")?;
