@@ -1,5 +1,7 @@
 //! What holds for every strategy, whatever the upstream looks like.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use tightrope_balance::{Balance, Context, FailOpen, LeastRequest, RoundRobin};
 use tightrope_upstream::{Attempt, Change, EndpointId, Group, Health, PickError, Upstream};

@@ -1,5 +1,7 @@
 //! Shares follow weights.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use proptest::prelude::*;
 use tightrope_balance::{
     Balance, Context, LeastRequest, RoundRobin, Strategy as Choose, WeightedRandom, nginx,

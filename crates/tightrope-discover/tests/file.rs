@@ -1,4 +1,6 @@
 //! Lists in real files, and the text that they are made of.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(feature = "file")]
 
 use std::{fs, time::Duration};

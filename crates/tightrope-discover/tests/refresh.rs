@@ -1,5 +1,7 @@
 //! Lists on their way into an upstream.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{collections::VecDeque, error::Error, future::pending};
 
 use tightrope_discover::{Fixed, OnEmpty, Refresh, RefreshError, Refreshing, Sender, channel};

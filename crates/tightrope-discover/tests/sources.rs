@@ -1,5 +1,7 @@
 //! The sources that need nothing but memory.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{future::Future, pin::pin, task::Poll};
 
 use tightrope_discover::{Fixed, channel};

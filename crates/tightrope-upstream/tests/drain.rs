@@ -1,4 +1,6 @@
 //! `drained` waits for the last attempt, and says what was left.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(not(loom))]
 
 mod members;

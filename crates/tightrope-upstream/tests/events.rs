@@ -1,4 +1,6 @@
 //! Observers are told what changed, in order, and never hold up a writer.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(not(loom))]
 
 mod members;

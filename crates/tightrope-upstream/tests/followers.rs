@@ -1,4 +1,6 @@
 //! Followers are given every newest snapshot, and an update is applied once all of them have it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(not(loom))]
 
 mod members;

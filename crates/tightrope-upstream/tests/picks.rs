@@ -1,4 +1,6 @@
 //! A pick holds its place until it is dropped, however that happens, and a closed endpoint has none.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(not(loom))]
 
 mod members;

@@ -1,4 +1,6 @@
 //! The record of an endpoint survives every update that keeps its id.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(not(loom))]
 
 mod members;

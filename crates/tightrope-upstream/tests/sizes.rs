@@ -1,4 +1,6 @@
 //! No number of endpoints panics.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(not(loom))]
 
 mod members;

@@ -1,4 +1,6 @@
 //! A change is made whole or not at all, in the order in which it was written.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![cfg(not(loom))]
 
 mod members;

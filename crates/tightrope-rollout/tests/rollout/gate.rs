@@ -1,5 +1,7 @@
 //! When a group gets traffic, and when it does not.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     future::pending,
     sync::{

@@ -1,5 +1,7 @@
 //! An upstream with a blue group that has the traffic and a green one that stands by.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{sync::Arc, time::Duration};
 
 use tightrope_rollout::BlueGreen;

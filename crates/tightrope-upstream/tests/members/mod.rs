@@ -1,5 +1,7 @@
 //! Members by short names.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use tightrope_upstream::{EndpointId, EndpointSpec};
 
 pub(crate) fn id(name: &str) -> EndpointId {

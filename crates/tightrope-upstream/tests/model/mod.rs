@@ -3,6 +3,8 @@
 //! Bytes are read as a sequence of changes, picks and drops; shared by the property test and the
 //! fuzz target `upstream_update`.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     collections::HashMap,
     fmt::Debug,
