@@ -66,6 +66,12 @@ pub fn refusal(error: &RequestError) -> Response<Text> {
     response
 }
 
+/// The answer to a request that no route leads on from: 404.
+#[must_use]
+pub fn not_found() -> Response<Text> {
+    with_status(StatusCode::NOT_FOUND)
+}
+
 /// The status that tells a client of `failure`.
 #[must_use]
 pub const fn status(failure: Failure) -> StatusCode {
@@ -86,6 +92,7 @@ pub const fn status(failure: Failure) -> StatusCode {
 fn with_status(status: StatusCode) -> Response<Text> {
     let mut response = Response::new(Text::new(match status {
         StatusCode::BAD_REQUEST => "Bad Request\n",
+        StatusCode::NOT_FOUND => "Not Found\n",
         StatusCode::REQUEST_TIMEOUT => "Request Timeout\n",
         StatusCode::NOT_IMPLEMENTED => "Not Implemented\n",
         StatusCode::BAD_GATEWAY => "Bad Gateway\n",
@@ -196,6 +203,8 @@ mod tests {
         assert_eq!(refusal(&RequestError::MaxForwards).status(), 501);
         assert_eq!(refusal(&RequestError::TransferCoding).status(), 501);
         assert_eq!(refusal(&RequestError::NoHost).status(), 400);
+        assert_eq!(not_found().status(), 404);
+        assert_eq!(not_found().body().text(), "Not Found\n");
         assert_eq!(
             refusal(&RequestError::NoHost).headers()[CONNECTION],
             "close"

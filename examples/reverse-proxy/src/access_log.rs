@@ -1,18 +1,18 @@
 //! One line a request, written by a task of its own so that no request waits for the disk.
 
 use std::{
-    fmt::Write as _,
-    io,
+    fmt, io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Method, Response, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tightrope::upstream::Endpoint;
 use tokio::{
     fs::OpenOptions,
     io::{AsyncWrite, AsyncWriteExt, BufWriter},
@@ -28,15 +28,18 @@ pub(crate) struct AccessLog {
     lines: Option<mpsc::Sender<String>>,
 }
 
-/// What is known of a request when it comes.
+/// The line of one request, which is written when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    log: mpsc::Sender<String>,
+pub(crate) struct Line {
+    log: Option<mpsc::Sender<String>>,
     begun: Instant,
     peer: SocketAddr,
     method: Method,
     target: Uri,
     version: Version,
+    status: u16,
+    bytes: u64,
+    endpoint: Option<Arc<Endpoint>>,
 }
 
 pin_project! {
@@ -48,11 +51,8 @@ pin_project! {
     }
 }
 
-struct Line {
-    entry: Option<Entry>,
-    status: u16,
-    bytes: u64,
-}
+/// The status of a request whose client left before there was a response, as in nginx.
+const CLIENT_LEFT: u16 = 499;
 
 /// How many lines may wait to be written.
 const WAITING: usize = 4096;
@@ -78,16 +78,18 @@ impl AccessLog {
     }
 
     /// A request has come.
-    pub(crate) fn enter<B>(&self, peer: SocketAddr, request: &http::Request<B>) -> Option<Entry> {
-        let log = self.lines.as_ref()?.clone();
-        Some(Entry {
-            log,
+    pub(crate) fn enter<B>(&self, peer: SocketAddr, request: &http::Request<B>) -> Line {
+        Line {
+            log: self.lines.clone(),
             begun: Instant::now(),
             peer,
             method: request.method().clone(),
             target: request.uri().clone(),
             version: request.version(),
-        })
+            status: CLIENT_LEFT,
+            bytes: 0,
+            endpoint: None,
+        }
     }
 }
 
@@ -113,16 +115,15 @@ fn write_to(out: impl AsyncWrite + Send + Unpin + 'static) -> mpsc::Sender<Strin
 // === impl LoggedBody ===
 
 impl<B> LoggedBody<B> {
-    pub(crate) fn wrap(response: Response<B>, entry: Option<Entry>) -> Response<Self> {
-        let status = response.status().as_u16();
-        response.map(|body| Self {
-            body,
-            line: Line {
-                entry,
-                status,
-                bytes: 0,
-            },
-        })
+    /// `endpoint` is who answered, unless we did.
+    pub(crate) fn wrap(
+        response: Response<B>,
+        endpoint: Option<Arc<Endpoint>>,
+        mut line: Line,
+    ) -> Response<Self> {
+        line.status = response.status().as_u16();
+        line.endpoint = endpoint;
+        response.map(|body| Self { body, line })
     }
 }
 
@@ -155,26 +156,27 @@ impl<B: Body<Data = Bytes>> Body for LoggedBody<B> {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let Some(entry) = self.entry.take() else {
-            return;
-        };
-        let line = entry.line(self.status, self.bytes);
-        // Full: somebody reads the log too slowly, which must not hold up requests.
-        let _dropped = entry.log.try_send(line);
+        if let Some(log) = self.log.take() {
+            // Full: somebody reads the log too slowly, which must not hold up requests.
+            let _dropped = log.try_send(self.to_string());
+        }
     }
 }
 
-impl Entry {
-    fn line(&self, status: u16, bytes: u64) -> String {
-        let (peer, method, version) = (self.peer.ip(), &self.method, self.version);
-        let target = self.target.to_string().replace('"', "%22");
-        let took: Duration = self.begun.elapsed();
-        let mut line = String::new();
-        let _infallible = writeln!(
-            line,
-            r#"{peer} "{method} {target} {version:?}" {status} {bytes} {:.6}"#,
-            took.as_secs_f64()
-        );
-        line
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = self.endpoint.as_ref();
+        writeln!(
+            f,
+            r#"{} "{} {} {:?}" {} {} {:.6} {}"#,
+            self.peer.ip(),
+            self.method,
+            self.target.to_string().replace('"', "%22"),
+            self.version,
+            self.status,
+            self.bytes,
+            self.begun.elapsed().as_secs_f64(),
+            endpoint.map_or("-", |endpoint| endpoint.id().as_str()),
+        )
     }
 }

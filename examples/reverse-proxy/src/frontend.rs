@@ -11,7 +11,6 @@ use http_body_util::Either;
 use tightrope::{
     forwarded::{Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Trust},
     proxy::{ForwardBody, HostPattern, PathPrefix, Routes, check_request, respond},
-    upstream::{Failed, Failure},
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -37,10 +36,6 @@ enum Target {
     Site(Arc<Site>),
     Routes(Arc<Routes<Arc<Site>>>),
 }
-
-/// No route matches.
-#[derive(Debug)]
-struct NoRoute;
 
 /// The frontend of a listener.
 pub(crate) fn new(config: &config::Forwarded, target: Router) -> Frontend {
@@ -130,7 +125,7 @@ impl Service<ClientRequest> for Router {
             return ready(respond::refusal(&error));
         }
         let Some(site) = self.find(&request) else {
-            return ready(respond::response(&NoRoute));
+            return ready(respond::not_found());
         };
         let stack = site.stack.clone();
         Box::pin(async move {
@@ -144,10 +139,4 @@ impl Service<ClientRequest> for Router {
 
 fn ready(response: Response<respond::Text>) -> <Router as Service<ClientRequest>>::Future {
     Box::pin(std::future::ready(Ok(response.map(Either::Right))))
-}
-
-impl Failed for NoRoute {
-    fn failure(&self) -> Failure {
-        Failure::Unavailable
-    }
 }

@@ -4,6 +4,7 @@ use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::D
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
+use http_body_util::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tightrope::forwarded::Peer;
@@ -142,10 +143,14 @@ async fn handle(
     mut request: Request<Incoming>,
 ) -> Result<Response<LoggedBody<Body>>, Infallible> {
     let settings = settings.load_full();
-    let entry = settings.log.enter(address, &request);
+    let line = settings.log.enter(address, &request);
     request.extensions_mut().insert(peer);
     let response = settings.frontend.clone().oneshot(request).await?;
-    Ok(LoggedBody::wrap(response, entry))
+    let endpoint = match response.body() {
+        Either::Left(body) => Some(Arc::clone(body.endpoint())),
+        Either::Right(_) => None,
+    };
+    Ok(LoggedBody::wrap(response, endpoint, line))
 }
 
 // === impl Settings ===
@@ -156,8 +161,7 @@ impl Settings {
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.request_head)
             .max_buf_size(config.limits.head_bytes)
-            .max_headers(config.limits.headers)
-            .half_close(true);
+            .max_headers(config.limits.headers);
         Self {
             frontend,
             log,

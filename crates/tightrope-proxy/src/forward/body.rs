@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tightrope_upstream::{Failed, Failure, Outcome, Pick};
+use tightrope_upstream::{Endpoint, Failed, Failure, Outcome, Pick};
 
 use crate::{
     ForwardError, classify,
@@ -36,6 +36,7 @@ pub struct ForwardBody {
     idle: IdleTimer,
     upload: Option<Arc<Upload>>,
     lease: Option<Lease>,
+    endpoint: Arc<Endpoint>,
 }
 
 /// What is given back at the end of a body.
@@ -62,6 +63,7 @@ impl ForwardBody {
             incoming: Some(incoming),
             idle: IdleTimer::new(limit),
             upload,
+            endpoint: Arc::clone(lease.pick.endpoint()),
             lease: Some(lease),
         };
         // Nobody polls a body that is empty from the start.
@@ -70,13 +72,20 @@ impl ForwardBody {
     }
 
     /// The body of the response to an upgrade, which has none.
-    pub(crate) const fn none() -> Self {
+    pub(crate) const fn none(endpoint: Arc<Endpoint>) -> Self {
         Self {
             incoming: None,
             idle: IdleTimer::new(Duration::MAX),
             upload: None,
             lease: None,
+            endpoint,
         }
+    }
+
+    /// The endpoint that gave the response, as it was when it was picked.
+    #[must_use]
+    pub const fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// Some servers do not poll past the last frame of a body whose length they know.

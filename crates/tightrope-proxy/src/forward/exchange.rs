@@ -199,8 +199,9 @@ impl Answer {
         if let Some(asked) = upgrade {
             asked.mark(response.headers_mut());
             let endpoint = hyper::upgrade::on(&mut response);
+            let body = ForwardBody::none(Arc::clone(pick.endpoint()));
             shared.tunnels.spawn(asked, (connection, endpoint), pick);
-            return response.map(|_empty| ForwardBody::none());
+            return response.map(|_empty| body);
         }
         let lease = Lease {
             outcome: classify::of_status(response.status()),
