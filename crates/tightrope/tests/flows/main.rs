@@ -1,0 +1,11 @@
+//! The pieces put together, on real sockets: what a service gets that composes them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod drain;
+mod failover;
+mod leaks;
+mod load;
+mod rollout;
+mod switch;
+mod world;
