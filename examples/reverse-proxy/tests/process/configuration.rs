@@ -1,0 +1,209 @@
+//! What is wrong is said in one line that names the place, with exit code 2.
+
+use tokio::net::TcpListener;
+
+use super::program::{file, refused};
+
+const LISTENER: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"\n";
+const UPSTREAM: &str = "[[upstream]]\nname = \"app\"\n";
+const ENDPOINT: &str = "[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"\n";
+
+/// A text that is appended to a good beginning, and what must be said of it.
+const WRONG: &[(&str, &[&str])] = &[
+    (
+        "strategy = \"fastest\"",
+        &["proxy.toml:6:", "`fastest`", "round_robin"],
+    ),
+    ("colour = \"blue\"", &["proxy.toml:6:", "`colour`"]),
+    (
+        "[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"\n[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"",
+        &["upstream `app`", "`127.0.0.1:1`", "twice"],
+    ),
+    (
+        "[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"\nweight = 65536",
+        &["proxy.toml:8:", "65536"],
+    ),
+    (
+        "[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"\nweight = -1",
+        &["proxy.toml:8:", "-1"],
+    ),
+    (
+        "[[upstream.endpoint]]\naddress = \"127.0.0.1\"",
+        &["proxy.toml:7:", "127.0.0.1"],
+    ),
+    (
+        "[[upstream.endpoint]]\nweight = 2",
+        &["proxy.toml:6:", "address"],
+    ),
+    (
+        "active_group = \"green\"",
+        &["upstream `app`", "active_group", "`green`"],
+    ),
+    ("[[upstream]]\nname = \"app\"", &["upstream `app`", "twice"]),
+    (
+        "strategy = \"nginx_hash\"",
+        &["upstream `app`", "hash_header"],
+    ),
+    ("hash_header = \"a b\"", &["hash_header", "`a b`"]),
+    (
+        "[upstream.health]\npath = \"infra\"",
+        &["upstream `app`", "health.path", "`infra`"],
+    ),
+    (
+        "[upstream.health]\ninterval = \"0s\"",
+        &["upstream `app`", "health.interval"],
+    ),
+    (
+        "[upstream.health]\ninterval = \"2 moons\"",
+        &["proxy.toml:7:", "2 moons"],
+    ),
+    ("[upstream.health]\nrise = 0", &["health.rise"]),
+    (
+        "[forwarded]\ntrusted = [\"10.0.0.0/33\"]",
+        &["proxy.toml:7:", "10.0.0.0/33"],
+    ),
+    (
+        "[forwarded]\nmode = \"forge\"",
+        &["proxy.toml:7:", "`forge`"],
+    ),
+    ("[timeouts]\nconnect = \"0s\"", &["timeouts.connect"]),
+    ("[limits]\nhead_bytes = 100", &["limits.head_bytes", "100"]),
+    ("[limits]\nattempts = 0", &["limits", "attempts"]),
+    ("[[route]]\nupstream = \"other\"", &["route 1", "`other`"]),
+    (
+        "[[route]]\nupstream = \"app\"\nhost = \"a b\"",
+        &["route 1", "a b"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\npath = \"x\"",
+        &["route 1", "x"],
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"",
+        &["listener `127.0.0.1:0`", "twice"],
+    ),
+    (
+        "[[listener]]\naddress = \"localhost\"",
+        &["proxy.toml:7:", "localhost"],
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:1\"\nupstream = \"other\"",
+        &["listener `127.0.0.1:1`", "`other`"],
+    ),
+    (
+        "[[listener]]\naddress = \"127.0.0.1:1\"",
+        &["listener `127.0.0.1:1`", "[[route]]"],
+    ),
+    (
+        "[admin]\naddress = \"0.0.0.0:0\"",
+        &["admin", "`0.0.0.0:0`", "token"],
+    ),
+    ("access_log = 3", &["proxy.toml:6:"]),
+    ("nonsense", &["proxy.toml:6:"]),
+];
+
+fn assert_one_line(said: &str, parts: &[&str]) {
+    assert!(
+        said.ends_with('\n') && said.trim_end().lines().count() == 1,
+        "not one line:\n{said}"
+    );
+    assert!(said.starts_with("reverse-proxy: "), "{said}");
+    for part in parts {
+        assert!(said.contains(part), "no `{part}` in: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_refused_in_one_line_that_names_the_place() {
+    for (text, parts) in WRONG {
+        let (_folder, path) = file(&format!("{LISTENER}{UPSTREAM}{text}\n"));
+        let (code, said) = refused(["--config".as_ref(), path.as_os_str()]).await;
+        assert_one_line(&said, parts);
+        assert_eq!(code, Some(2), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_or_empty_file_is_refused() {
+    let (code, said) = refused(["--config", "/nowhere/proxy.toml"]).await;
+    assert_one_line(&said, &["/nowhere/proxy.toml", "No such file"]);
+    assert_eq!(code, Some(2));
+    let (_folder, path) = file("");
+    let (code, said) = refused(["--config".as_ref(), path.as_os_str()]).await;
+    assert_one_line(&said, &["proxy.toml", "[[listener]]"]);
+    assert_eq!(code, Some(2));
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_refused_in_one_line() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (
+            &["--strategy", "fastest", "--upstream", "http://127.0.0.1:1"],
+            &["fastest", "--strategy"],
+        ),
+        (
+            &["--upstream", "http://127.0.0.1:1;weight=65536"],
+            &["--upstream", "65536"],
+        ),
+        (
+            &["--upstream", "http://127.0.0.1:1;wait=1"],
+            &["--upstream", "wait=1"],
+        ),
+        (
+            &[
+                "--upstream",
+                "http://127.0.0.1:1",
+                "--upstream",
+                "http://127.0.0.1:1",
+            ],
+            &["127.0.0.1:1", "twice"],
+        ),
+        (
+            &["--upstream", "https://127.0.0.1:1"],
+            &["https://127.0.0.1:1"],
+        ),
+        (
+            &["--upstream", "http://127.0.0.1:99999"],
+            &["--upstream", "127.0.0.1:99999"],
+        ),
+        (
+            &["--listen", "8080", "--upstream", "http://127.0.0.1:1"],
+            &["--listen", "8080"],
+        ),
+        (&["--workers", "0"], &["--workers", "0"]),
+        (
+            &["--config", "a.toml", "--listen", "127.0.0.1:0"],
+            &["--config", "--listen"],
+        ),
+        (&["--colour"], &["--colour"]),
+        (
+            &["--strategy", "round_robin"],
+            &["--strategy", "--upstream"],
+        ),
+        (
+            &["--admin", "0.0.0.0:0", "--upstream", "http://127.0.0.1:1"],
+            &["admin", "0.0.0.0:0"],
+        ),
+    ];
+    for (arguments, parts) in cases {
+        let (code, said) = refused(*arguments).await;
+        assert_one_line(&said, parts);
+        assert_eq!(code, Some(2), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let arguments = ["--listen", &address, "--upstream", "http://127.0.0.1:1"];
+    let (code, said) = refused(arguments).await;
+    assert_one_line(&said, &["listener", &address, "in use"]);
+    assert_eq!(code, Some(2));
+    let (_folder, path) = file(&format!(
+        "{LISTENER}[admin]\naddress = \"{address}\"\n{UPSTREAM}{ENDPOINT}"
+    ));
+    let (code, said) = refused(["--config".as_ref(), path.as_os_str()]).await;
+    assert_one_line(&said, &["admin", &address, "in use"]);
+    assert_eq!(code, Some(2));
+}

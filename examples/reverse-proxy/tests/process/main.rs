@@ -1,0 +1,11 @@
+//! The program as its user meets it: arguments, files, signals, and what it says.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod administration;
+mod configuration;
+mod demo;
+mod program;
+mod reload;
+mod servers;
+mod stop;
