@@ -15,6 +15,8 @@ use tightrope::{
     upstream::{Address, EndpointId, EndpointSpec, Group, Weight},
 };
 
+#[cfg(test)]
+mod tests;
 mod text;
 
 use self::text::parsed;

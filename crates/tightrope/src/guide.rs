@@ -1,1 +1,0 @@
-//! How the pieces go together.

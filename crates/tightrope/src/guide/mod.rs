@@ -1,0 +1,11 @@
+//! How the pieces go together.
+//!
+//! | page | what it answers |
+//! | --- | --- |
+//! | [`stack`] | which layer goes where, and what each passes to the next |
+//! | [`deploy`] | a new version beside the old, a switch, a drain, a way back; or the servers one by one |
+//!
+//! `examples/reverse-proxy` puts everything together; its `proxy.toml` shows every setting.
+
+pub mod deploy;
+pub mod stack;
