@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, watch};
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     publish::{Follower, Publisher},
     stage::Stage,
     state::State,
-    sync::{Mutex, lock},
+    sync::{ArcSwap, Mutex, lock},
 };
 
 /// A named set of interchangeable endpoints that can be changed at any time.

@@ -48,7 +48,7 @@ fn two_who_wait_are_both_woken() {
 
 #[test]
 fn a_refused_pick_that_is_the_last_to_let_go_wakes_who_waits() {
-    check(3, || {
+    check(5, || {
         let upstream = upstream(&["a"]);
         let a = endpoint(&upstream, "a");
         let pick = a.pick().unwrap();
@@ -66,7 +66,7 @@ fn a_refused_pick_that_is_the_last_to_let_go_wakes_who_waits() {
 
 #[test]
 fn an_endpoint_that_is_put_back_into_service_ends_the_wait() {
-    check(3, || {
+    check(5, || {
         let upstream = upstream(&["a"]);
         let pick = endpoint(&upstream, "a").pick();
         let update = upstream.apply(Change::new().drain(id("a"), "x")).unwrap();

@@ -10,7 +10,7 @@ use tightrope_upstream::Change;
 
 #[test]
 fn a_place_is_counted_once_while_the_endpoint_closes() {
-    check(3, || {
+    check(5, || {
         let upstream = upstream(&["a"]);
         let a = endpoint(&upstream, "a");
         let pickers: Vec<_> = (0..2)
@@ -32,7 +32,7 @@ fn a_place_is_counted_once_while_the_endpoint_closes() {
 
 #[test]
 fn what_was_picked_before_the_endpoint_closed_stays_counted_after() {
-    check(3, || {
+    check(5, || {
         let upstream = upstream(&["a"]);
         let a = endpoint(&upstream, "a");
         let picker = thread::spawn({
@@ -49,7 +49,7 @@ fn what_was_picked_before_the_endpoint_closed_stays_counted_after() {
 
 #[test]
 fn who_is_refused_finds_a_newer_snapshot() {
-    check(3, || {
+    check(5, || {
         let upstream = upstream(&["a", "b"]);
         let published = models::Published::follow(&upstream);
         let old = published.snapshot();
@@ -72,7 +72,7 @@ fn who_is_refused_finds_a_newer_snapshot() {
 
 #[test]
 fn an_endpoint_that_comes_back_is_open_before_anybody_chooses_it() {
-    check(3, || {
+    check(5, || {
         let upstream = upstream(&["a", "b"]);
         upstream.apply(Change::new().drain(id("a"), "x")).unwrap();
         let published = models::Published::follow(&upstream);

@@ -11,7 +11,7 @@ use tightrope_upstream::{Change, Weight};
 
 #[test]
 fn once_applied_nobody_picks_what_left_and_drained_counts_who_did() {
-    check(3, || {
+    check(5, || {
         let upstream = upstream(&["a"]);
         let a = endpoint(&upstream, "a");
         let reader = thread::spawn({
@@ -34,7 +34,7 @@ fn once_applied_nobody_picks_what_left_and_drained_counts_who_did() {
 
 #[test]
 fn two_writers_end_with_the_newest_published_and_both_applied() {
-    check(2, || {
+    check(5, || {
         let upstream = upstream(&["a", "b"]);
         let published = Published::follow(&upstream);
         let writer = thread::spawn({
@@ -59,7 +59,7 @@ fn two_writers_end_with_the_newest_published_and_both_applied() {
 
 #[test]
 fn a_follower_that_joins_meanwhile_misses_nothing() {
-    check(2, || {
+    check(5, || {
         let upstream = upstream(&["a", "b"]);
         let writer = thread::spawn({
             let upstream = upstream.clone();
@@ -76,7 +76,7 @@ fn a_follower_that_joins_meanwhile_misses_nothing() {
 
 #[test]
 fn what_comes_and_goes_between_two_writers_ends_closed() {
-    check(2, || {
+    check(5, || {
         let upstream = upstream(&["a"]);
         let writer = thread::spawn({
             let upstream = upstream.clone();

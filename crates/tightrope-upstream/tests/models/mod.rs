@@ -1,5 +1,12 @@
 //! What the loom tests share.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses a part of it"
+)]
+
 use std::sync::{Arc, Weak};
 
 use loom::sync::{
