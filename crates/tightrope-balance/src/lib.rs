@@ -36,6 +36,8 @@
 //! | each in turn, by weight | [`RoundRobin`] |
 //! | no state to share | [`WeightedRandom`] |
 //! | the less busy one | [`LeastRequest`] |
+//! | a key or client to stay on one endpoint | [`Maglev`], [`RingHash`], [`Rendezvous`], [`Jump`]; [`HashOn`] says what is hashed |
+//! | the same, but nobody overrun | [`Bounded`] around any of these |
 //! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`] |
 //! | the sick rather than nobody | [`FailOpen`] around any of them |
 //! | a rule of your own | [`Strategy`] and [`Picker`] |
@@ -69,6 +71,9 @@ pub use crate::{
     picker::Picker,
     random::Random,
     service::Balance,
-    strategies::{FailOpen, LeastRequest, RoundRobin, WeightedRandom, nginx},
+    strategies::{
+        Bounded, FailOpen, HashOn, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin,
+        WeightedRandom, nginx,
+    },
     strategy::Strategy,
 };

@@ -1,8 +1,8 @@
 //! What may be sent, shared and moved.
 
 use tightrope_balance::{
-    Balance, BalanceError, BalanceLayer, Context, FailOpen, LeastRequest, NoContext, RoundRobin,
-    WeightedRandom,
+    Balance, BalanceError, BalanceLayer, Bounded, Context, FailOpen, HashOn, Jump, LeastRequest,
+    Maglev, NoContext, Rendezvous, RingHash, RoundRobin, WeightedRandom,
     in_flight::{OkIsSuccess, PerEndpoint, UntilResponse},
     nginx, service,
 };
@@ -21,6 +21,12 @@ fn everything_may_be_sent_shared_and_moved() {
     everything::<WeightedRandom>();
     everything::<LeastRequest>();
     everything::<FailOpen<RoundRobin>>();
+    everything::<HashOn>();
+    everything::<Maglev>();
+    everything::<RingHash>();
+    everything::<Rendezvous>();
+    everything::<Jump>();
+    everything::<Bounded<Maglev>>();
     everything::<nginx::IpHash>();
     everything::<nginx::KeyHash>();
     everything::<PerEndpoint<(), ()>>();

@@ -3,6 +3,7 @@
 mod alias;
 mod draw;
 mod fail_open;
+mod hashing;
 mod least_request;
 pub mod nginx;
 mod round_robin;
@@ -11,7 +12,10 @@ mod stride;
 mod weighted_random;
 
 pub use self::{
-    fail_open::FailOpen, least_request::LeastRequest, round_robin::RoundRobin,
+    fail_open::FailOpen,
+    hashing::{Bounded, HashOn, Jump, Maglev, Rendezvous, RingHash},
+    least_request::LeastRequest,
+    round_robin::RoundRobin,
     weighted_random::WeightedRandom,
 };
 

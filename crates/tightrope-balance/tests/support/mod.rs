@@ -9,7 +9,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tightrope_balance::{FailOpen, LeastRequest, RoundRobin, Strategy, WeightedRandom, nginx};
+use tightrope_balance::{
+    Bounded, FailOpen, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin, Strategy,
+    WeightedRandom, nginx,
+};
 use tightrope_upstream::{
     Address, Attempt, Change, EndpointId, EndpointSpec, Pick, Upstream, Weight,
 };
@@ -57,7 +60,7 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 8] = [
+pub(crate) const STRATEGIES: [(&str, Make); 14] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("least_request", || Box::new(LeastRequest::new())),
@@ -69,6 +72,18 @@ pub(crate) const STRATEGIES: [(&str, Make); 8] = [
     }),
     ("ip_hash", || Box::new(nginx::IpHash::new())),
     ("key_hash", || Box::new(nginx::KeyHash::new())),
+    ("maglev", || Box::new(Maglev::new().with_table_size(1_000))),
+    ("ring_hash", || {
+        Box::new(RingHash::new().with_points_per_weight(10))
+    }),
+    ("rendezvous", || Box::new(Rendezvous::new())),
+    ("jump", || Box::new(Jump::new())),
+    ("bounded_ring_hash", || {
+        Box::new(Bounded::new(RingHash::new().with_points_per_weight(10)))
+    }),
+    ("bounded_rendezvous", || {
+        Box::new(Bounded::new(Rendezvous::new()))
+    }),
     ("fail_open", || Box::new(FailOpen::new(LeastRequest::new()))),
 ];
 

@@ -1,0 +1,71 @@
+//! The picker that all hashing strategies share.
+
+use std::{fmt, sync::Arc};
+
+use tightrope_upstream::Snapshot;
+
+use super::{HashOn, membership::Membership, rendezvous, room::Limit};
+use crate::{Context, Picker, Random};
+
+/// Where hashes lead.
+pub(super) trait Table: fmt::Debug + Send + Sync + 'static {
+    /// The members that `hash` leads to, the most wanted first; the same ones for as long as
+    /// membership stays the same. May name one more than once, and may end.
+    fn route(&self, hash: u64) -> impl Iterator<Item = usize>;
+}
+
+/// Sends a request to the first on its route who will do; if the first few will not, to the one of
+/// all who will whose rendezvous score is the highest.
+///
+/// The route depends on membership alone. So when somebody becomes unavailable only those requests
+/// move whose first available choice it was, each to the next on its own route, and all come back
+/// when it does.
+pub(super) struct HashPicker<T> {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) membership: Arc<Membership<T>>,
+    pub(super) hash_on: HashOn,
+    pub(super) limit: Option<Limit>,
+}
+
+/// How far a route is followed before everybody who is available is scored. With half of the
+/// endpoints out, one request in 4 billion gets there.
+const STEPS: usize = 32;
+
+impl<T: Table> HashPicker<T> {
+    fn find(&self, hash: u64, mut will_do: impl FnMut(usize) -> bool) -> Option<usize> {
+        let mut route = self.membership.table.route(hash).take(STEPS);
+        route.find(|&index| will_do(index)).or_else(|| {
+            let identities = &self.membership.identities;
+            rendezvous::best(hash, identities, self.snapshot.available(), will_do)
+        })
+    }
+}
+
+impl<T: Table> Picker for HashPicker<T> {
+    fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
+        let hash = self
+            .hash_on
+            .hash(context)
+            .unwrap_or_else(|| random.next_u64());
+        let (members, availability) = (self.snapshot.members(), self.snapshot.availability());
+        let may = |index: usize| {
+            availability[index].is_available() && !context.has_tried(&members[index])
+        };
+        let within = self.limit.as_ref().and_then(|limit| {
+            let mut room = limit.room(&self.snapshot);
+            self.find(hash, |index| may(index) && room.is_left(index))
+        });
+        // Without a limit; or with one where only those have room that were tried.
+        within.or_else(|| self.find(hash, may))
+    }
+}
+
+impl<T: Table> fmt::Debug for HashPicker<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashPicker")
+            .field("snapshot", &self.snapshot)
+            .field("hash_on", &self.hash_on)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
