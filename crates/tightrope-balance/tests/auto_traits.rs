@@ -2,7 +2,7 @@
 
 use tightrope_balance::{
     Balance, BalanceError, BalanceLayer, Bounded, Context, FailOpen, HashOn, Jump, LeastRequest,
-    Maglev, NoContext, Rendezvous, RingHash, RoundRobin, WeightedRandom,
+    Maglev, NoContext, Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy,
     in_flight::{OkIsSuccess, PerEndpoint, UntilResponse},
     nginx, service,
 };
@@ -27,6 +27,8 @@ fn everything_may_be_sent_shared_and_moved() {
     everything::<Rendezvous>();
     everything::<Jump>();
     everything::<Bounded<Maglev>>();
+    everything::<envoy::Maglev>();
+    everything::<envoy::RingHash>();
     everything::<nginx::IpHash>();
     everything::<nginx::KeyHash>();
     everything::<PerEndpoint<(), ()>>();

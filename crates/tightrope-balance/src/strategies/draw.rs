@@ -48,11 +48,17 @@ impl Draw {
         random: &mut Random,
     ) -> Option<usize> {
         self.redrawn(drawn, context, random).or_else(|| {
-            // One weight dwarfs the others: any of those that are left, in a few steps.
+            // One weight dwarfs the others: any of those that are left. To start at a random place
+            // and go on from there would favour who stands behind those that will not do.
             let available = self.snapshot.available();
-            let (before, after) = available.split_at(random.index(available.len()));
-            let mut in_turn = after.iter().chain(before).map(|&index| index as usize);
-            in_turn.find(|&index| self.will_do(index, drawn, context))
+            (0..REDRAWS)
+                .map(|_| available[random.index(available.len())] as usize)
+                .find(|&index| self.will_do(index, drawn, context))
+                .or_else(|| {
+                    let (before, after) = available.split_at(random.index(available.len()));
+                    let mut in_turn = after.iter().chain(before).map(|&index| index as usize);
+                    in_turn.find(|&index| self.will_do(index, drawn, context))
+                })
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod alias;
 mod draw;
+pub mod envoy;
 mod fail_open;
 mod hashing;
 mod least_request;

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
     Bounded, FailOpen, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin, Strategy,
-    WeightedRandom, nginx,
+    WeightedRandom, envoy, nginx,
 };
 use tightrope_upstream::{
     Address, Attempt, Change, EndpointId, EndpointSpec, Pick, Upstream, Weight,
@@ -60,7 +60,7 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 14] = [
+pub(crate) const STRATEGIES: [(&str, Make); 17] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("least_request", || Box::new(LeastRequest::new())),
@@ -83,6 +83,16 @@ pub(crate) const STRATEGIES: [(&str, Make); 14] = [
     }),
     ("bounded_rendezvous", || {
         Box::new(Bounded::new(Rendezvous::new()))
+    }),
+    ("envoy_maglev", || {
+        Box::new(envoy::Maglev::new().with_table_size(1_000))
+    }),
+    ("envoy_ring_hash", || {
+        Box::new(envoy::RingHash::new().with_maximum_ring_size(10_000))
+    }),
+    ("envoy_bounded_maglev", || {
+        let strategy = envoy::Maglev::new().with_table_size(1_000);
+        Box::new(strategy.with_hash_balance_factor(125))
     }),
     ("fail_open", || Box::new(FailOpen::new(LeastRequest::new()))),
 ];

@@ -20,3 +20,8 @@ pub use self::{
     bounded::Bounded, hash_on::HashOn, jump::Jump, maglev::Maglev, rendezvous::Rendezvous,
     ring_hash::RingHash,
 };
+pub(super) use self::{
+    fill::{Seat, fill, prime},
+    picker::Table,
+    ring::Ring,
+};

@@ -8,7 +8,9 @@ use super::{HashOn, membership::Membership, rendezvous, room::Limit};
 use crate::{Context, Picker, Random};
 
 /// Where hashes lead.
-pub(super) trait Table: fmt::Debug + Send + Sync + 'static {
+pub(in crate::strategies) trait Table:
+    fmt::Debug + Send + Sync + 'static
+{
     /// The members that `hash` leads to, the most wanted first; the same ones for as long as
     /// membership stays the same. May name one more than once, and may end.
     fn route(&self, hash: u64) -> impl Iterator<Item = usize>;
