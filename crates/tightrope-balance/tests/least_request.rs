@@ -1,0 +1,84 @@
+//! Least request takes the less busy one.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use tightrope_balance::{Balance, Context, LeastRequest};
+use tightrope_upstream::{Pick, Upstream};
+
+mod support;
+use support::{number, upstream};
+
+/// As many places in flight on the endpoint as asked for.
+fn busy(upstream: &Upstream, endpoint: usize, places: usize) -> Vec<Pick> {
+    let snapshot = upstream.snapshot();
+    let endpoint = &snapshot.members()[endpoint];
+    (0..places).map(|_| endpoint.pick().unwrap()).collect()
+}
+
+#[test]
+fn p2c_prefers_the_lighter_of_two() {
+    let upstream = upstream(&[1, 1]);
+    let _busy = busy(&upstream, 0, 1);
+    let mut balance = Balance::new(&upstream, LeastRequest::new(), ()).with_seed(1);
+    for _ in 0..1_000 {
+        assert_eq!(number(&balance.pick(&Context::new()).unwrap()), 1);
+    }
+}
+
+#[test]
+fn p2c_draws_two_distinct_endpoints() {
+    // Of two distinct ones at least one is idle, so the busy one never wins; even where nearly
+    // every draw hits it.
+    for weights in [[1, 1, 1], [65_535, 1, 1]] {
+        let upstream = upstream(&weights);
+        let _busy = busy(&upstream, 0, 1);
+        let mut balance = Balance::new(&upstream, LeastRequest::new(), ()).with_seed(1);
+        let mut got = [0; 3];
+        for _ in 0..10_000 {
+            got[number(&balance.pick(&Context::new()).unwrap())] += 1;
+        }
+        assert_eq!(got[0], 0, "{weights:?}");
+        assert!(got[1] > 4_000 && got[2] > 4_000, "{got:?} for {weights:?}");
+    }
+}
+
+#[test]
+fn every_choice_is_distinct() {
+    // Three distinct draws of four find the idle one unless it is the one left out.
+    let upstream = upstream(&[1, 1, 1, 1]);
+    let _busy = [
+        busy(&upstream, 0, 5),
+        busy(&upstream, 1, 5),
+        busy(&upstream, 2, 5),
+    ];
+    let mut balance = Balance::new(&upstream, LeastRequest::with_choices(3), ()).with_seed(1);
+    let idle = (0..10_000)
+        .filter(|_| number(&balance.pick(&Context::new()).unwrap()) == 3)
+        .count();
+    assert!(idle.abs_diff(7_500) < 250, "{idle}");
+}
+
+#[test]
+fn the_cost_is_that_of_the_request_to_come_for_the_weight() {
+    // 4 in flight on weight 4 costs 5/4; 1 on weight 1 costs 2; 1 on weight 2 costs 1.
+    let upstream = upstream(&[4, 1, 2]);
+    let _busy = [
+        busy(&upstream, 0, 4),
+        busy(&upstream, 1, 1),
+        busy(&upstream, 2, 1),
+    ];
+    let mut balance = Balance::new(&upstream, LeastRequest::full_scan(), ());
+    let picked: Vec<Pick> = (0..2)
+        .map(|_| balance.pick(&Context::new()).unwrap())
+        .collect();
+    let numbers: Vec<usize> = picked.iter().map(number).collect();
+    assert_eq!(numbers, [2, 0]); // then weight 2 costs 3/2, weight 4 still 5/4
+}
+
+#[test]
+fn an_idle_endpoint_wins_whatever_its_weight() {
+    let upstream = upstream(&[100, 1]);
+    let _busy = busy(&upstream, 0, 1);
+    let mut balance = Balance::new(&upstream, LeastRequest::full_scan(), ());
+    assert_eq!(number(&balance.pick(&Context::new()).unwrap()), 1);
+}
