@@ -1,8 +1,14 @@
 //! What comes of probes.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use tightrope_upstream::{Change, Health};
+use tightrope_upstream::{Change, Follower, Health, Snapshot};
 use tokio::time::Instant;
 
 use crate::scripted::{Answer, SECOND, check, id, name, scripted, upstream, verdict};
@@ -123,5 +129,29 @@ async fn a_verdict_that_somebody_else_set_is_where_the_next_starts_from() {
     let by_hand = Change::new().set_health(id(1), Health::Unhealthy, "by hand");
     upstream.apply(by_hand).unwrap();
     let mut events = upstream.events();
+    assert_eq!(verdict(&mut events).await.1, Health::Healthy);
+}
+
+/// Panics when it is to follow the first snapshot in which nobody is available.
+struct Panicky(AtomicBool);
+
+impl Follower for Panicky {
+    fn follow(&self, snapshot: &Arc<Snapshot>) {
+        let first = snapshot.available().is_empty() && !self.0.swap(true, Ordering::Relaxed);
+        assert!(!first, "as scripted");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_panics_does_not_end_the_check() {
+    let (probe, _sight) = scripted();
+    let upstream = upstream(Health::Healthy, [1]);
+    let panicky: Arc<dyn Follower> = Arc::new(Panicky(AtomicBool::new(false)));
+    upstream.follow(Arc::downgrade(&panicky));
+    let mut events = upstream.events();
+    probe.answer(&name(1), Answer::Fail);
+    let _task = check(&upstream, &probe).spawn();
+    assert_eq!(verdict(&mut events).await.1, Health::Unhealthy);
+    probe.answer(&name(1), Answer::Pass);
     assert_eq!(verdict(&mut events).await.1, Health::Healthy);
 }
