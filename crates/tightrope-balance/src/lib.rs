@@ -38,8 +38,9 @@
 //! | the less busy one | [`LeastRequest`] |
 //! | a key or client to stay on one endpoint | [`Maglev`], [`RingHash`], [`Rendezvous`], [`Jump`]; [`HashOn`] says what is hashed |
 //! | the same, but nobody overrun | [`Bounded`] around any of these |
-//! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`] |
+//! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`], [`nginx::ConsistentHash`] |
 //! | a client to stay where Envoy would send it | [`envoy::Maglev`], [`envoy::RingHash`] |
+//! | a client to stay where HAProxy would send it | [`haproxy::Source`], [`haproxy::KeyHash`] |
 //! | the sick rather than nobody | [`FailOpen`] around any of them |
 //! | a rule of your own | [`Strategy`] and [`Picker`] |
 //! | a client for each server, such as a tonic channel | [`in_flight::PerEndpoint`] |
@@ -74,7 +75,7 @@ pub use crate::{
     service::Balance,
     strategies::{
         Bounded, FailOpen, HashOn, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin,
-        WeightedRandom, envoy, nginx,
+        WeightedRandom, envoy, haproxy, nginx,
     },
     strategy::Strategy,
 };

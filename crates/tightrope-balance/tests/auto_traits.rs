@@ -2,7 +2,7 @@
 
 use tightrope_balance::{
     Balance, BalanceError, BalanceLayer, Bounded, Context, FailOpen, HashOn, Jump, LeastRequest,
-    Maglev, NoContext, Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy,
+    Maglev, NoContext, Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy, haproxy,
     in_flight::{OkIsSuccess, PerEndpoint, UntilResponse},
     nginx, service,
 };
@@ -29,6 +29,13 @@ fn everything_may_be_sent_shared_and_moved() {
     everything::<Bounded<Maglev>>();
     everything::<envoy::Maglev>();
     everything::<envoy::RingHash>();
+    everything::<haproxy::HashType>();
+    everything::<haproxy::KeyHash>();
+    everything::<haproxy::Source>();
+    everything::<nginx::ConsistentHash>();
+    everything::<nginx::LeastConn>();
+    everything::<nginx::Random>();
+    everything::<nginx::RandomTwo>();
     everything::<nginx::IpHash>();
     everything::<nginx::KeyHash>();
     everything::<PerEndpoint<(), ()>>();

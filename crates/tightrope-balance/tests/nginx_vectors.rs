@@ -34,3 +34,43 @@ fn hash_follows_nginx() {
         |key| Context::new().with_key(key.as_bytes()),
     );
 }
+
+#[test]
+fn consistent_hash_follows_nginx() {
+    replay(
+        "nginx.hash_consistent",
+        9,
+        |_| nginx::ConsistentHash::new(),
+        |key| Context::new().with_key(key.as_bytes()),
+    );
+}
+
+#[test]
+fn least_conn_follows_nginx() {
+    replay(
+        "nginx.least_conn",
+        6,
+        |_| nginx::LeastConn::new(),
+        |_| Context::new(),
+    );
+}
+
+#[test]
+fn random_follows_nginx() {
+    replay(
+        "nginx.random",
+        1,
+        |_| nginx::Random::new(),
+        |_| Context::new(),
+    );
+}
+
+#[test]
+fn random_two_follows_nginx() {
+    replay(
+        "nginx.random_two",
+        3,
+        |_| nginx::RandomTwo::new(),
+        |_| Context::new(),
+    );
+}

@@ -4,6 +4,7 @@ mod alias;
 mod draw;
 pub mod envoy;
 mod fail_open;
+pub mod haproxy;
 mod hashing;
 mod least_request;
 pub mod nginx;

@@ -81,7 +81,7 @@ impl Turn {
     }
 }
 
-const fn gcd(mut a: u32, mut b: u32) -> u32 {
+pub(super) const fn gcd(mut a: u32, mut b: u32) -> u32 {
     while b != 0 {
         (a, b) = (b, a % b);
     }

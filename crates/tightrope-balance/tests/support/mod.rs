@@ -11,7 +11,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
     Bounded, FailOpen, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin, Strategy,
-    WeightedRandom, envoy, nginx,
+    WeightedRandom, envoy,
+    haproxy::{self, HashType},
+    nginx,
 };
 use tightrope_upstream::{
     Address, Attempt, Change, EndpointId, EndpointSpec, Pick, Upstream, Weight,
@@ -60,7 +62,7 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 17] = [
+pub(crate) const STRATEGIES: [(&str, Make); 25] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("least_request", || Box::new(LeastRequest::new())),
@@ -72,6 +74,12 @@ pub(crate) const STRATEGIES: [(&str, Make); 17] = [
     }),
     ("ip_hash", || Box::new(nginx::IpHash::new())),
     ("key_hash", || Box::new(nginx::KeyHash::new())),
+    ("nginx_consistent_hash", || {
+        Box::new(nginx::ConsistentHash::new())
+    }),
+    ("nginx_least_conn", || Box::new(nginx::LeastConn::new())),
+    ("nginx_random", || Box::new(nginx::Random::new())),
+    ("nginx_random_two", || Box::new(nginx::RandomTwo::new())),
     ("maglev", || Box::new(Maglev::new().with_table_size(1_000))),
     ("ring_hash", || {
         Box::new(RingHash::new().with_points_per_weight(10))
@@ -92,6 +100,19 @@ pub(crate) const STRATEGIES: [(&str, Make); 17] = [
     }),
     ("envoy_bounded_maglev", || {
         let strategy = envoy::Maglev::new().with_table_size(1_000);
+        Box::new(strategy.with_hash_balance_factor(125))
+    }),
+    ("haproxy_source_hash", || {
+        Box::new(haproxy::Source::new(HashType::map_based()))
+    }),
+    ("haproxy_map_hash", || {
+        Box::new(haproxy::KeyHash::new(HashType::map_based()))
+    }),
+    ("haproxy_hash", || {
+        Box::new(haproxy::KeyHash::new(HashType::consistent()))
+    }),
+    ("haproxy_bounded_hash", || {
+        let strategy = haproxy::KeyHash::new(HashType::consistent());
         Box::new(strategy.with_hash_balance_factor(125))
     }),
     ("fail_open", || Box::new(FailOpen::new(LeastRequest::new()))),

@@ -23,5 +23,5 @@ pub use self::{
 pub(super) use self::{
     fill::{Seat, fill, prime},
     picker::Table,
-    ring::Ring,
+    ring::{Ring, points},
 };

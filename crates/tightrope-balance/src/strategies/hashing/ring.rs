@@ -68,8 +68,7 @@ impl<P: Point> Ring<P> {
         after.iter().chain(before).copied()
     }
 
-    #[cfg(test)]
-    const fn points(&self) -> &[(P, u32)] {
+    pub(in crate::strategies) const fn points(&self) -> &[(P, u32)] {
         &self.points
     }
 }
@@ -86,6 +85,12 @@ fn index<P: Point>(points: &[(P, u32)], bits: u32) -> Box<[u32]> {
         *entry = start;
     }
     starts
+}
+
+impl<P: Point> Default for Ring<P> {
+    fn default() -> Self {
+        Self::new(&[])
+    }
 }
 
 impl Point for u32 {

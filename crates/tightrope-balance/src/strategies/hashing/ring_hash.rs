@@ -33,7 +33,8 @@ use crate::{Picker, Strategy};
 /// A request that has nothing to hash goes to a random point; see [`HashOn`].
 ///
 /// Sources: D. Karger et al., "Consistent hashing and random trees" (1997); the number of points
-/// is that of libketama.
+/// is that of libketama. [`nginx::ConsistentHash`](crate::nginx::ConsistentHash) and
+/// [`envoy::RingHash`](crate::envoy::RingHash) place keys as those do.
 #[doc(alias = "ketama")]
 #[derive(Debug, Default)]
 pub struct RingHash {

@@ -6,8 +6,8 @@ use tightrope_upstream::Snapshot;
 
 use crate::{Context, Picker, Random, strategies::round_robin::RoundRobinPicker};
 
-/// How often a hash that hits somebody unavailable is made anew before turns decide.
-const TRIES: usize = 20;
+/// How often a hash or draw that hits somebody unavailable is made anew before turns decide.
+pub(super) const TRIES: usize = 20;
 
 /// The members of the active group, each with as many places as its weight.
 #[derive(Debug)]
@@ -33,6 +33,10 @@ impl Places {
         }
     }
 
+    pub(super) const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
     /// The first of the `hashes` whose place belongs to somebody available and not tried before;
     /// by turns if 21 of them miss, or there are none.
     pub(super) fn find(
@@ -41,17 +45,33 @@ impl Places {
         context: &Context<'_>,
         random: &mut Random,
     ) -> Option<usize> {
-        let total = self.ends.last().copied().filter(|&total| total > 0)?;
-        for hash in hashes.take(TRIES + 1) {
-            let place = u64::from(hash) % total;
-            let candidate = self.ends.partition_point(|&end| end <= place);
-            let index = self.snapshot.candidates()[candidate] as usize;
-            if self.snapshot.availability()[index].is_available()
-                && !context.has_tried(&self.snapshot.members()[index])
-            {
-                return Some(index);
-            }
-        }
+        let total = self.total()?;
+        hashes
+            .take(TRIES + 1)
+            .map(|hash| self.at(u64::from(hash) % total))
+            .find(|&index| self.will_do(index, context))
+            .or_else(|| self.turn(context, random))
+    }
+
+    /// How many places there are; `None` for none.
+    pub(super) fn total(&self) -> Option<u64> {
+        self.ends.last().copied().filter(|&total| total > 0)
+    }
+
+    /// The member that has a place.
+    pub(super) fn at(&self, place: u64) -> usize {
+        let candidate = self.ends.partition_point(|&end| end <= place);
+        self.snapshot.candidates()[candidate] as usize
+    }
+
+    /// Whether a member is available and was not tried before.
+    pub(super) fn will_do(&self, index: usize, context: &Context<'_>) -> bool {
+        self.snapshot.availability()[index].is_available()
+            && !context.has_tried(&self.snapshot.members()[index])
+    }
+
+    /// Whose turn it is.
+    pub(super) fn turn(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
         self.turns.pick(context, random)
     }
 }
