@@ -86,8 +86,8 @@ pub(crate) const STRATEGIES: [(&str, Make); 25] = [
     }),
     ("rendezvous", || Box::new(Rendezvous::new())),
     ("jump", || Box::new(Jump::new())),
-    ("bounded_ring_hash", || {
-        Box::new(Bounded::new(RingHash::new().with_points_per_weight(10)))
+    ("bounded_maglev", || {
+        Box::new(Bounded::new(Maglev::new().with_table_size(1_000)))
     }),
     ("bounded_rendezvous", || {
         Box::new(Bounded::new(Rendezvous::new()))
