@@ -96,11 +96,9 @@ fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
 }
 
 /// Never answers, and keeps the pick.
-fn hold(picked: Picked<u32>) -> impl Future<Output = Result<(), Infallible>> {
-    async move {
-        let _picked = picked;
-        pending().await
-    }
+async fn hold(picked: Picked<u32>) -> Result<(), Infallible> {
+    let _picked = picked;
+    pending().await
 }
 
 #[test]

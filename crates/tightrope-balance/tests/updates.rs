@@ -1,7 +1,5 @@
 //! Updates while others pick, on real threads.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,

@@ -60,7 +60,7 @@ impl Server {
 #[tokio::test]
 async fn of_two_servers_one_may_be_killed_and_come_back() {
     let (Some(mut one), Some(two)) = (Server::start(0).await, Server::start(0).await) else {
-        println!("SKIPPED: there is no python3");
+        eprintln!("SKIPPED: there is no python3");
         let required = env::var_os("TIGHTROPE_REQUIRE_ALL").is_some();
         assert!(!required, "python3 is required here");
         return;
