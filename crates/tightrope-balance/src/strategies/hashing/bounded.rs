@@ -23,7 +23,7 @@ use crate::{Picker, Strategy};
 ///
 /// A pick whose first choice is idle costs as much as without a bound. A busy one is compared with
 /// what the others have in flight, which takes a look at part of the endpoints, and at all of
-/// them if it is full, some 2 ns each. No memory beside that of the strategy inside.
+/// them if it is full. No memory beside that of the strategy inside.
 ///
 /// Sources: V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent hashing with bounded loads"
 /// (arXiv 1608.01350); J. Chen, B. Coleman, A. Shrivastava, "Revisiting consistent hashing with

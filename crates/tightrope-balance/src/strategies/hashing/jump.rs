@@ -22,8 +22,9 @@ use crate::{Picker, Strategy};
 /// choose [`Maglev`](crate::Maglev) or [`RingHash`](crate::RingHash) where endpoints come and go as
 /// they like. An endpoint of weight 2 counts as two in a row.
 ///
-/// A key whose endpoint is unavailable is hashed anew, and comes back. About 20 ns a pick for ten
-/// endpoints and 60 ns for ten thousand; 24 bytes an endpoint, and no table to build.
+/// A key whose endpoint is unavailable is hashed anew, and comes back. A pick takes more steps the
+/// more endpoints there are, in proportion to the logarithm, and costs more than a look into a
+/// table; 32 bytes an endpoint, and no table to build.
 ///
 /// A request that has nothing to hash goes to a random endpoint by weight; see [`HashOn`].
 ///

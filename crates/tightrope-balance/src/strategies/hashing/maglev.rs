@@ -27,7 +27,8 @@ use crate::{Picker, Strategy};
 ///
 /// The table has 65,537 slots by default, as in the paper and in Envoy: shares are even within a
 /// percent for up to some 600 endpoints of the same weight. It takes 4 bytes a slot and is built
-/// anew, off the path of requests, when members or weights change; 16 bytes an endpoint beside it.
+/// anew, in some milliseconds and off the path of requests, when members or weights change; 16
+/// bytes an endpoint beside it.
 ///
 /// A request that has nothing to hash goes to a random slot; see [`HashOn`].
 ///
