@@ -1,0 +1,39 @@
+//! Picks to be counted in instructions, which do not depend on what else the machine does.
+//!
+//! Takes a strategy, a number of endpoints and a number of picks; without them it makes one pick
+//! by each strategy. Two runs under callgrind differ by what their picks cost:
+//!
+//! ```text
+//! cargo bench -p tightrope-benches --bench instructions --no-run
+//! valgrind --tool=callgrind target/release/deps/instructions-* round_robin 100 1000
+//! valgrind --tool=callgrind target/release/deps/instructions-* round_robin 100 2000
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
+
+use std::{env, hint::black_box};
+
+use tightrope_balance::Balance;
+use tightrope_benches::{Make, STRATEGIES, context, upstream};
+
+fn picks(make: Make, endpoints: u32, picks: u32) {
+    let mut balance = Balance::new(&upstream(endpoints), make(), ()).with_seed(1);
+    for n in 0..picks {
+        let mut key = [0; 8];
+        drop(black_box(balance.pick(&context(n, &mut key)).unwrap()));
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [strategy, endpoints, count] => {
+            let (_, make) = STRATEGIES
+                .iter()
+                .find(|(name, _)| name == strategy)
+                .unwrap();
+            picks(*make, endpoints.parse().unwrap(), count.parse().unwrap());
+        }
+        _ => STRATEGIES.iter().for_each(|(_, make)| picks(*make, 2, 1)),
+    }
+}
