@@ -12,8 +12,7 @@ use tightrope_balance::{Balance, Context};
 use tightrope_upstream::{Attempt, Picked};
 use tower::Service;
 
-mod support;
-use support::{STRATEGIES, tried, upstream};
+use crate::support::{STRATEGIES, tried, upstream};
 
 /// Answers at once and allocates nothing.
 #[derive(Clone)]

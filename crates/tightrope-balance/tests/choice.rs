@@ -6,8 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::subsequence};
 use tightrope_balance::{Balance, Context, FailOpen, LeastRequest, RoundRobin};
 use tightrope_upstream::{Attempt, Change, EndpointId, Group, Health, PickError, Upstream};
 
-mod support;
-use support::{STRATEGIES, id, in_flight, number, spec, tried, upstream};
+use crate::support::{STRATEGIES, id, in_flight, number, spec, tried, upstream};
 
 /// An endpoint and all that may speak against it.
 #[derive(Clone, Debug)]
@@ -228,10 +227,10 @@ fn nobody_is_an_error_of_its_own() {
 }
 
 #[test]
-fn a_hundred_thousand_endpoints_are_balanced() {
-    let count = 100_000;
+fn five_thousand_endpoints_are_balanced() {
+    let count = 5_000;
     let equal = upstream(&vec![1; count]);
-    let mixed: Vec<u32> = (0..100_000).map(|n| n * 7_919 % 60_000).collect();
+    let mixed: Vec<u32> = (0..5_000).map(|n| n * 7_919 % 60_000).collect();
     let mixed = upstream(&mixed);
     let weightless = upstream(&vec![0; count]);
     let most: Vec<usize> = (0..8).collect();

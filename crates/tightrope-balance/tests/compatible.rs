@@ -9,8 +9,7 @@ use tightrope_balance::{
 };
 use tightrope_upstream::{Change, EndpointId, EndpointSpec, Health, Pick, Upstream};
 
-mod support;
-use support::{assert_shares, id, number, spec, tried, upstream};
+use crate::support::{assert_shares, id, number, spec, tried, upstream};
 
 fn pick(balance: &mut Balance<()>, key: usize) -> Pick {
     let key = key.to_string();

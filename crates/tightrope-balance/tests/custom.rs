@@ -10,8 +10,7 @@ use std::sync::{
 use tightrope_balance::{Balance, Context, Picker, Random, Strategy};
 use tightrope_upstream::{Change, Failure, Outcome, PickError, Snapshot, Upstream, Weight};
 
-mod support;
-use support::{id, in_flight, number, tried, upstream};
+use crate::support::{id, in_flight, number, tried, upstream};
 
 /// A strategy made of a function that chooses.
 struct With<F>(F);

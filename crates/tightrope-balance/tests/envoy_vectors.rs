@@ -8,8 +8,7 @@ use tightrope_balance::{
     envoy::{HashFunction, Maglev, RingHash},
 };
 
-mod vectors;
-use vectors::replay;
+use crate::vectors::replay;
 
 fn number(value: &Value) -> u32 {
     u32::try_from(value.as_u64().unwrap()).unwrap()

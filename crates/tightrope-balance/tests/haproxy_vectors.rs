@@ -8,8 +8,7 @@ use tightrope_balance::{
     haproxy::{Function, HashType, KeyHash, Source},
 };
 
-mod vectors;
-use vectors::replay;
+use crate::vectors::replay;
 
 fn hash_type(params: &Value) -> HashType {
     let mut words = params["hash_type"].as_str().unwrap().split(' ');

@@ -11,8 +11,7 @@ use tightrope_balance::{
 };
 use tightrope_upstream::{Change, EndpointSpec, Health, Pick, Upstream};
 
-mod support;
-use support::{Make, assert_shares, id, number, spec, tried, upstream};
+use crate::support::{Make, assert_shares, id, number, spec, tried, upstream};
 
 /// Every hashing strategy, with tables that are quick to build.
 const HASHING: [(&str, Make); 4] = [

@@ -5,8 +5,7 @@
 use tightrope_balance::{Balance, Context, LeastRequest};
 use tightrope_upstream::{Pick, Upstream};
 
-mod support;
-use support::{number, upstream};
+use crate::support::{number, upstream};
 
 /// As many places in flight on the endpoint as asked for.
 fn busy(upstream: &Upstream, endpoint: usize, places: usize) -> Vec<Pick> {

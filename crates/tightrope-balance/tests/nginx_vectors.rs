@@ -2,8 +2,7 @@
 
 use tightrope_balance::{Context, RoundRobin, nginx};
 
-mod vectors;
-use vectors::replay;
+use crate::vectors::replay;
 
 #[test]
 fn round_robin_follows_nginx() {

@@ -21,8 +21,7 @@ use tightrope_upstream::{
 use tokio::sync::Notify;
 use tower::{Service, ServiceExt, service_fn};
 
-mod support;
-use support::{id, in_flight, spec, upstream};
+use crate::support::{id, in_flight, spec, upstream};
 
 /// The ids and addresses that services were made for, in order.
 type Made = Arc<Mutex<Vec<String>>>;

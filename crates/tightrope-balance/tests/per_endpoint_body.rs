@@ -23,8 +23,7 @@ use tightrope_balance::{
 use tightrope_upstream::{Change, Classify, Endpoint, Failure, Outcome, Upstream};
 use tower::{Service, service_fn};
 
-mod support;
-use support::{id, in_flight, upstream};
+use crate::support::{id, in_flight, upstream};
 
 type Frames = Vec<Result<http_body::Frame<Bytes>, io::Error>>;
 type Stream = StreamBody<

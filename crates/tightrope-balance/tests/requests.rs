@@ -20,10 +20,9 @@ use tightrope_balance::{Balance, BalanceError, Context, Random};
 use tightrope_upstream::{Attempt, Change, EndpointId, Failure, Outcome, Picked};
 use tower::{Service, ServiceExt};
 
-mod support;
-use support::{STRATEGIES, id, in_flight, upstream};
+use crate::support::{STRATEGIES, id, in_flight, upstream};
 
-const REQUESTS: u64 = 10_000;
+const REQUESTS: u64 = 1_000;
 const AT_ONCE: usize = 50;
 
 #[derive(Debug)]
@@ -104,7 +103,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_requests_that_fail_in_every_way_leave_nothing_in_flight() {
+async fn requests_that_fail_in_every_way_leave_nothing_in_flight() {
     let usual = panic::take_hook();
     // The panics here are meant: do not print thousands of them.
     panic::set_hook(Box::new(move |info| match info.payload_as_str() {
@@ -150,7 +149,7 @@ async fn ten_thousand_requests_that_fail_in_every_way_leave_nothing_in_flight() 
         // Each way to end did happen, and each attempt was counted once.
         assert_eq!(ends.values().sum::<u64>(), REQUESTS);
         assert!(
-            ends.len() == 3 && ends.values().all(|&n| n > 500),
+            ends.len() == 3 && ends.values().all(|&n| n > REQUESTS / 20),
             "{ends:?}"
         );
         let snapshot = upstream.snapshot();

@@ -25,8 +25,7 @@ use tightrope_upstream::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-mod support;
-use support::{id, in_flight, number, tried, upstream};
+use crate::support::{id, in_flight, number, tried, upstream};
 
 #[derive(Debug, PartialEq, Eq)]
 struct Oops(u32);
@@ -147,7 +146,7 @@ async fn a_service_that_stays_ready_because_nobody_was_picked_is_called_later() 
     assert_eq!(failed, Err(BalanceError::Pick(expected)));
     assert_eq!(calls.load(Ordering::Relaxed), 0);
     upstream
-        .apply(Change::new().add(support::spec(1, 1)))
+        .apply(Change::new().add(crate::support::spec(1, 1)))
         .unwrap();
     assert_eq!(balance.ready().await.unwrap().call(2).await, Ok(2));
 }

@@ -8,8 +8,7 @@ use tightrope_balance::{
 };
 use tightrope_upstream::Pick;
 
-mod support;
-use support::{assert_shares, number, tried, upstream};
+use crate::support::{assert_shares, number, tried, upstream};
 
 /// How many of `picks` picks each endpoint gets where each ends at once.
 fn shares(weights: &[u32], strategy: impl Choose, picks: u32, context: &Context<'_>) -> Vec<u32> {
@@ -164,7 +163,7 @@ fn the_share_of_a_tried_endpoint_goes_to_the_others_by_weight() {
     // Both where the tried one is one of many and where it dwarfs the others.
     for weights in [[3, 4, 1, 2], [3, 60_000, 1, 2]] {
         let expected = [3, 0, 1, 2];
-        for (what, make) in support::STRATEGIES {
+        for (what, make) in crate::support::STRATEGIES {
             // They go on in a hash space of which the tried one is a part, or in a coarse table; and
             // two draws that differ do not follow the weights.
             let differs = what.contains("maglev") || what == "nginx_random_two";

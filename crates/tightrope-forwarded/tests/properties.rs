@@ -1,7 +1,5 @@
 //! The layer against the reference, over generated requests.
 
-mod reference;
-
 use proptest::prelude::*;
 
 /// Few enough addresses that trusted and untrusted ones meet often.
@@ -96,12 +94,12 @@ proptest! {
 
     #[test]
     fn the_layer_does_what_the_reference_does_and_strangers_have_no_say(input in input()) {
-        reference::check(input.as_bytes());
+        crate::reference::check(input.as_bytes());
     }
 
     #[test]
     fn no_bytes_make_it_panic(input in prop::collection::vec(any::<u8>(), 0..200), value in prop::collection::vec(any::<u8>(), 0..60)) {
-        reference::check(&input);
-        reference::check(&[b"tcp 10.0.0.2:1\n10.0.0.0/8\n\n/\nX-Forwarded-For: ".as_slice(), &value].concat());
+        crate::reference::check(&input);
+        crate::reference::check(&[b"tcp 10.0.0.2:1\n10.0.0.0/8\n\n/\nX-Forwarded-For: ".as_slice(), &value].concat());
     }
 }

@@ -1,7 +1,5 @@
 //! Inputs that the fuzz target `forwarded_parse` found, or that are hard by design.
 
-mod reference;
-
 use std::path::Path;
 
 #[test]
@@ -15,7 +13,7 @@ fn inputs_found_by_fuzzing_stay_fixed() {
     for entry in entries {
         let path = entry.unwrap().path();
         eprintln!("{}", path.display());
-        reference::check(&std::fs::read(&path).unwrap());
+        crate::reference::check(&std::fs::read(&path).unwrap());
     }
 }
 
@@ -38,8 +36,8 @@ fn hard_inputs_are_handled() {
             .collect(),
         "X-Forwarded-For: \nX-Forwarded-Host:\nX-Forwarded-Proto:\nX-Forwarded-Port:".to_owned(),
     ] {
-        reference::check(format!("{trusted}{header}").as_bytes());
-        reference::check(
+        crate::reference::check(format!("{trusted}{header}").as_bytes());
+        crate::reference::check(
             format!("{trusted}{header}")
                 .replace("10.0.0.0/8", "")
                 .as_bytes(),

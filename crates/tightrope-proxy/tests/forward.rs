@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Origin, Peer, data, frames, get, post, text};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
-use support::{Origin, Peer, data, frames, get, post, text};
 use tightrope_proxy::{Forward, ForwardConfig, HostPolicy, Pseudonym};
 use tightrope_upstream::{Failed, Failure};
 
@@ -363,7 +361,7 @@ async fn what_must_not_be_forwarded_is_refused_before_connecting() {
             .body(Empty::new())
             .unwrap(),
     ] {
-        let picked = tightrope_upstream::Picked::new(request, support::pick(&upstream));
+        let picked = tightrope_upstream::Picked::new(request, crate::support::pick(&upstream));
         let error = tower_service::Service::call(&mut forward, picked)
             .await
             .unwrap_err();
@@ -411,7 +409,7 @@ async fn an_endpoint_can_be_a_unix_socket() {
     let spec = EndpointSpec::new(Address::unix(&path).unwrap());
     upstream.apply(Change::new().add(spec)).unwrap();
     let mut forward = Forward::new(ForwardConfig::new().with_host(HostPolicy::Endpoint));
-    let picked = Picked::new(get("/"), support::pick(&upstream));
+    let picked = Picked::new(get("/"), crate::support::pick(&upstream));
     let (response, head) =
         tokio::join!(tower_service::Service::call(&mut forward, picked), async {
             let (mut stream, _) = listener.accept().await.unwrap();

@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
+use crate::support::{Origin, data, frames, get, pick, record, text};
 use http::Request;
 use http_body_util::BodyExt;
-use support::{Origin, data, frames, get, pick, record, text};
 use tightrope_proxy::Forward;
 use tightrope_upstream::{Failed, Failure, Picked, Totals};
 use tower_service::Service;
@@ -28,7 +26,10 @@ fn assert_released(origin: &Origin, expected: (u64, u64, u64)) {
 async fn answer(
     origin: &Origin,
     raw: &str,
-) -> (http::Response<tightrope_proxy::ForwardBody>, support::Peer) {
+) -> (
+    http::Response<tightrope_proxy::ForwardBody>,
+    crate::support::Peer,
+) {
     let (response, peer) = tokio::join!(origin.call(&Forward::default(), get("/")), async {
         let mut peer = origin.accept().await;
         peer.head().await;

@@ -2,14 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Origin, Peer, frames, get, pick, post, text};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
-use support::{Origin, Peer, frames, get, pick, post, text};
 use tightrope_proxy::{Forward, ForwardConfig};
 use tightrope_upstream::{Change, Failed, Failure, Picked, TakeUnsent};
 use tower_service::Service;
@@ -279,18 +277,21 @@ async fn a_request_that_finds_no_connection_comes_back_as_it_was() {
 
     // Asked for as something else, it stays.
     assert!(TakeUnsent::<Request<String>>::take_unsent(&mut error).is_none());
-    let unsent = TakeUnsent::<Request<support::Frames>>::take_unsent(&mut error).unwrap();
+    let unsent = TakeUnsent::<Request<crate::support::Frames>>::take_unsent(&mut error).unwrap();
     assert_eq!(unsent.endpoint.id(), upstream.snapshot().members()[0].id());
     let request = unsent.request;
     assert_eq!(request.uri(), "http://a.test/x");
     assert_eq!(request.headers()["host"], "b.test");
     assert_eq!(request.headers()["x-secret"], "1");
     assert_eq!(request.extensions().get(), Some(&7_u8));
-    sender.send(support::data("still there")).await.unwrap();
+    sender
+        .send(crate::support::data("still there"))
+        .await
+        .unwrap();
     drop(sender);
     let body = request.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "still there");
-    assert!(TakeUnsent::<Request<support::Frames>>::take_unsent(&mut error).is_none());
+    assert!(TakeUnsent::<Request<crate::support::Frames>>::take_unsent(&mut error).is_none());
 }
 
 #[tokio::test]

@@ -1,12 +1,10 @@
 //! Who is waited for, and for how long.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Origin, data, frames, get, post};
 use http::Request;
 use http_body_util::BodyExt;
-use support::{Origin, data, frames, get, post};
 use tightrope_proxy::{Forward, ForwardConfig};
 use tightrope_upstream::{Failed, Failure};
 use tokio::time::Instant;
@@ -190,7 +188,7 @@ async fn a_connection_that_is_not_made_in_time_gives_the_request_back() {
     let spec = EndpointSpec::new(address.to_string().parse().unwrap());
     upstream.apply(Change::new().add(spec)).unwrap();
     let mut forward = Forward::new(config().with_connect_timeout(LIMIT));
-    let picked = Picked::new(post("/", "hello"), support::pick(&upstream));
+    let picked = Picked::new(post("/", "hello"), crate::support::pick(&upstream));
     let start = Instant::now();
     let mut error = forward.call(picked).await.unwrap_err();
     assert_eq!(error.failure(), Failure::ConnectTimeout);

@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
-
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
+use crate::support::{Origin, Peer};
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use support::{Origin, Peer};
 use tightrope_proxy::{Forward, ForwardBody, ForwardConfig, Upgrades, respond};
 use tightrope_upstream::{Picked, Upstream};
 use tokio::{
@@ -31,7 +29,7 @@ async fn front(forward: Forward, upstream: Upstream) -> SocketAddr {
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let service = service_fn(|request: Request<Incoming>| {
-            let picked = Picked::new(request, support::pick(&upstream));
+            let picked = Picked::new(request, crate::support::pick(&upstream));
             let response = forward.clone().call(picked);
             async move {
                 let response: Response<Either<ForwardBody, respond::Text>> = match response.await {

@@ -1,5 +1,4 @@
 //! What may go to another thread, be shared between threads and be moved while pinned.
-#![cfg(not(loom))]
 
 use tightrope_upstream::*;
 

@@ -1,13 +1,10 @@
 //! `drained` waits for the last attempt, and says what was left.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
-
-mod members;
 
 use std::{sync::Arc, time::Duration};
 
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{Change, Endpoint, Group, Upstream};
 use tokio::{
     task::yield_now,

@@ -1,11 +1,8 @@
 //! Observers are told what changed, in order, and never hold up a writer.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
 
-mod members;
-
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{
     Admin, Change, Ejection, Event, EventKind, Events, Group, Health, Missed, Upstream, Weight,
 };

@@ -1,9 +1,6 @@
 //! Followers are given every newest snapshot, and an update is applied once all of them have it.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
-
-mod members;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{Change, Follower, Snapshot, Upstream, Weight};
 
 /// Remembers the generations that it was given.

@@ -1,12 +1,9 @@
 //! Interleavings of the last release, of closing and reopening, and of those who wait for them.
-#![cfg(loom)]
-
-mod models;
 
 use std::{sync::Arc, time::Duration};
 
+use crate::models::{check, endpoint, id, upstream};
 use loom::{future::block_on, thread};
-use models::{check, endpoint, id, upstream};
 use tightrope_upstream::Change;
 
 #[test]

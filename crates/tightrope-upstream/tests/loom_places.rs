@@ -1,10 +1,7 @@
 //! Interleavings of taking a place, giving it back and closing the endpoint.
-#![cfg(loom)]
 
-mod models;
-
+use crate::models::{PUBLISHED, check, endpoint, id, upstream};
 use loom::thread;
-use models::{PUBLISHED, check, endpoint, id, upstream};
 use std::sync::Arc;
 use tightrope_upstream::Change;
 

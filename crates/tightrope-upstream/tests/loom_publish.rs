@@ -1,12 +1,9 @@
 //! Interleavings of writers, and of an update with those who pick.
-#![cfg(loom)]
-
-mod models;
 
 use std::{sync::Arc, time::Duration};
 
+use crate::models::{Published, check, endpoint, id, upstream};
 use loom::{future::block_on, thread};
-use models::{Published, check, endpoint, id, upstream};
 use tightrope_upstream::{Change, Weight};
 
 #[test]

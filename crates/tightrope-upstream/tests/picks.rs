@@ -1,9 +1,6 @@
 //! A pick holds its place until it is dropped, however that happens, and a closed endpoint has none.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
-
-mod members;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,7 +8,7 @@ use std::{
     thread,
 };
 
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{
     Change, Endpoint, Failed, Failure, Outcome, Pick, PickError, Picked, Upstream, Weight,
 };

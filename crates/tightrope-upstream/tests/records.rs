@@ -1,13 +1,10 @@
 //! The record of an endpoint survives every update that keeps its id.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
-
-mod members;
 
 use std::{sync::Arc, time::Duration};
 
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{Change, Failure, Group, Health, Metadata, Outcome, Upstream, Weight};
 
 fn upstream() -> Upstream {

@@ -1,7 +1,4 @@
 //! Whatever is done to an upstream, it does what a simple list would.
-#![cfg(not(loom))]
-
-mod model;
 
 use std::{fs, path::Path};
 
@@ -16,7 +13,7 @@ proptest! {
 
     #[test]
     fn an_upstream_does_what_the_model_does(data in prop::collection::vec(any::<u8>(), 0..600)) {
-        model::run(&data);
+        crate::model::run(&data);
     }
 }
 
@@ -31,6 +28,6 @@ fn inputs_that_the_fuzzer_found_hold() {
         return;
     };
     for input in inputs {
-        model::run(&fs::read(input.unwrap().path()).unwrap());
+        crate::model::run(&fs::read(input.unwrap().path()).unwrap());
     }
 }

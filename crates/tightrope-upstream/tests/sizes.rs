@@ -1,13 +1,10 @@
 //! No number of endpoints panics.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
-
-mod members;
 
 use std::net::SocketAddr;
 
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{
     Address, Change, EndpointId, EndpointSpec, Group, Health, Upstream, Weight,
 };

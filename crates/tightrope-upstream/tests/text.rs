@@ -1,7 +1,6 @@
 //! Addresses, names and weights: what is accepted, and that printing gives it back.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
 
 use std::{
     ffi::OsString,

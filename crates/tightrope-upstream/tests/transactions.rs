@@ -1,11 +1,8 @@
 //! A change is made whole or not at all, in the order in which it was written.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![cfg(not(loom))]
 
-mod members;
-
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{
     Admin, Availability, Change, ChangeError, Ejection, EndpointId, Group, Health, Metadata,
     Update, Upstream, Weight,

@@ -1,9 +1,6 @@
 //! Attempts and failures: small words that every crate must read alike.
-#![cfg(not(loom))]
 
-mod members;
-
-use members::{id, member};
+use crate::members::{id, member};
 use tightrope_upstream::{Attempt, Failure, Fault, Metadata};
 
 #[test]

@@ -1,11 +1,6 @@
 //! What several tests of this crate need.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each test uses a part of it"
-)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -5,11 +5,6 @@
 //! the limits of endpoints.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each test uses a part of it"
-)]
 
 use std::{
     collections::HashMap,

@@ -7,7 +7,7 @@ use tightrope_upstream::{Classify, Endpoint, Failure, Health, Outcome, Picked, U
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::scripted::{
+use super::scripted::{
     Answer, SECOND, Scripted, Seen, Sight, check, name, scripted, upstream, verdict,
 };
 
@@ -164,7 +164,7 @@ async fn an_unhealthy_endpoint_is_not_held_up_by_what_is_still_under_way_to_it()
 async fn reports_of_strangers_and_after_the_end_are_ignored() {
     let (upstream, probe, mut sight, task) = watched(Health::Healthy).await;
     let reports = task.live_reports();
-    let stranger = crate::scripted::upstream(Health::Healthy, [1]);
+    let stranger = super::scripted::upstream(Health::Healthy, [1]);
     for _ in 0..3 {
         reports.report(&member(&stranger), REFUSED);
     }

@@ -7,7 +7,7 @@ use tightrope_upstream::{
 };
 use tokio::time::Instant;
 
-use crate::scripted::{Answer, SECOND, Seen, check, id, name, scripted, spec, upstream, verdict};
+use super::scripted::{Answer, SECOND, Seen, check, id, name, scripted, spec, upstream, verdict};
 
 #[tokio::test(start_paused = true)]
 async fn a_new_member_is_probed_at_once() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tightrope_upstream::Health;
 use tokio::time::Instant;
 
-use crate::scripted::{Answer, SECOND, Seen, check, name, scripted, upstream};
+use super::scripted::{Answer, SECOND, Seen, check, name, scripted, upstream};
 
 #[tokio::test(start_paused = true)]
 async fn members_are_probed_at_once_and_then_once_per_interval() {

@@ -11,7 +11,7 @@ use std::{
 use tightrope_upstream::{Change, Follower, Health, Snapshot};
 use tokio::time::Instant;
 
-use crate::scripted::{Answer, SECOND, check, id, name, scripted, upstream, verdict};
+use super::scripted::{Answer, SECOND, check, id, name, scripted, upstream, verdict};
 
 #[tokio::test(start_paused = true)]
 async fn fall_failures_in_a_row_make_a_member_unhealthy() {

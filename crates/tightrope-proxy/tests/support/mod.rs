@@ -1,7 +1,6 @@
 //! A scripted endpoint that speaks raw bytes, and what feeds a `Forward`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
     future::Future,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::world::{active, endpoint, group, id, member, seconds, to_green, upstream};
+use super::world::{active, endpoint, group, id, member, seconds, to_green, upstream};
 use tightrope_rollout::{BlueGreen, Gate, RollbackError, RolloutError, Step, Verify};
 use tightrope_upstream::{Change, Endpoint, Health, Upstream};
 use tokio::time::sleep;

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use crate::world::{active, endpoint, group, id, member, seconds, to_green, upstream};
+use super::world::{active, endpoint, group, id, member, seconds, to_green, upstream};
 use proptest::prelude::*;
 use tightrope_rollout::{Gate, Report, RolloutError, Share, Step};
 use tightrope_upstream::{Change, Endpoint, Health, Reason, Upstream, Weight};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{active, group, member, seconds, to_green, traffic, upstream};
+use super::world::{active, group, member, seconds, to_green, traffic, upstream};
 use tightrope_rollout::{Report, RolloutError, Share, Step, Verify};
 use tightrope_upstream::{Change, Upstream};
 use tokio::time::{Instant, sleep};
@@ -92,7 +92,7 @@ async fn too_few_requests_tell_nothing() {
     run_with(&upstream, verify.clone(), &[(0, 19)])
         .await
         .unwrap();
-    let upstream = crate::world::upstream(1);
+    let upstream = super::world::upstream(1);
     let error = run_with(&upstream, verify, &[(0, 19), (0, 1)])
         .await
         .unwrap_err();
@@ -134,7 +134,7 @@ async fn failures_of_a_member_that_joins_or_leaves_meanwhile_count() {
         traffic(&upstream, "green-1", 0, 10);
         traffic(&upstream, "green-2", 0, 10);
         upstream
-            .apply(Change::new().remove(crate::world::id("green-1")))
+            .apply(Change::new().remove(super::world::id("green-1")))
             .unwrap();
     };
     let error = tokio::join!(rollout, load).0.unwrap_err();
@@ -186,7 +186,7 @@ async fn the_old_group_gone_keeps_the_traffic_where_it_is() {
     let load = async {
         sleep(Duration::from_millis(500)).await;
         upstream
-            .apply(Change::new().remove(crate::world::id("blue-1")))
+            .apply(Change::new().remove(super::world::id("blue-1")))
             .unwrap();
         traffic(&upstream, "green-1", 0, 20);
     };

@@ -1,11 +1,6 @@
 //! What the loom tests share.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each test uses a part of it"
-)]
 
 use std::sync::{Arc, Weak};
 

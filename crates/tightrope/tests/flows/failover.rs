@@ -9,7 +9,7 @@ use tightrope::{
 };
 use tower::Layer;
 
-use super::world::{World, front, soon};
+use super::world::{PATIENCE, World, front, soon};
 
 #[tokio::test]
 async fn requests_alternate_and_none_is_lost_when_a_server_stops() {
@@ -35,6 +35,8 @@ async fn a_stopped_server_is_skipped_and_comes_back_by_itself() {
     let mut world = World::shared().await;
     let health = HealthCheck::new(&world.upstream, HttpProbe::get("/infra/health").unwrap())
         .with_interval(Duration::from_millis(100))
+        .unwrap()
+        .with_timeout(PATIENCE)
         .unwrap()
         .with_rise(1)
         .unwrap()

@@ -70,7 +70,7 @@ async fn of_two_servers_one_may_be_killed_and_come_back() {
          [[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"
          [admin]\naddress = \"127.0.0.1:0\"
          [[upstream]]\nname = \"app\"
-         [upstream.health]\npath = \"/infra/health\"\nbody = \"UP\"\ninterval = \"200ms\"\nrise = 1\nfall = 1
+         [upstream.health]\npath = \"/infra/health\"\nbody = \"UP\"\ninterval = \"200ms\"\ntimeout = \"60s\"\nrise = 1\nfall = 1
          [[upstream.endpoint]]\naddress = \"127.0.0.1:{}\"
          [[upstream.endpoint]]\naddress = \"127.0.0.1:{}\"\n",
         one.port, two.port

@@ -1,0 +1,20 @@
+//! What the crate does, through its public API. One program, so that it is linked once.
+
+mod allocation;
+mod auto_traits;
+mod choice;
+mod compatible;
+mod custom;
+mod envoy_vectors;
+mod haproxy_vectors;
+mod hashing;
+mod least_request;
+mod nginx_vectors;
+mod per_endpoint;
+mod per_endpoint_body;
+mod requests;
+mod service;
+mod shares;
+mod support;
+mod updates;
+mod vectors;

@@ -1,0 +1,8 @@
+//! What the crate does, through its public API. One program, so that it is linked once.
+
+mod auto_traits;
+mod layer;
+mod properties;
+mod reference;
+mod regressions;
+mod vectors;

@@ -1,0 +1,6 @@
+//! What the crate does, through its public API. One program, so that it is linked once.
+
+mod auto_traits;
+mod check;
+mod http;
+mod tcp;

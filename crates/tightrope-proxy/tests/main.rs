@@ -1,0 +1,9 @@
+//! What the crate does, through its public API. One program, so that it is linked once.
+
+mod auto_traits;
+mod forward;
+mod picks;
+mod pool;
+mod support;
+mod timeouts;
+mod upgrade;

@@ -1,0 +1,4 @@
+//! What the crate does, through its public API. One program, so that it is linked once.
+
+mod auto_traits;
+mod rollout;
