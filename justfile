@@ -28,7 +28,7 @@ minimal:
 
 # Interleavings of guard, drain and publish.
 loom:
-    RUSTFLAGS="--cfg loom" cargo test --release --target-dir target/loom -p tightrope-upstream --test tests
+    RUSTFLAGS="--cfg loom" cargo test --profile loom --target-dir target/loom -p tightrope-upstream --test tests
 
 # Licences, sources and bans.
 deny:

@@ -48,7 +48,7 @@ fn what_was_picked_before_the_endpoint_closed_stays_counted_after() {
 fn who_is_refused_finds_a_newer_snapshot() {
     check(5, || {
         let upstream = upstream(&["a", "b"]);
-        let published = models::Published::follow(&upstream);
+        let published = crate::models::Published::follow(&upstream);
         let old = published.snapshot();
         let reader = thread::spawn({
             let published = Arc::clone(&published);
@@ -72,7 +72,7 @@ fn an_endpoint_that_comes_back_is_open_before_anybody_chooses_it() {
     check(5, || {
         let upstream = upstream(&["a", "b"]);
         upstream.apply(Change::new().drain(id("a"), "x")).unwrap();
-        let published = models::Published::follow(&upstream);
+        let published = crate::models::Published::follow(&upstream);
         let reader = thread::spawn({
             let published = Arc::clone(&published);
             move || {

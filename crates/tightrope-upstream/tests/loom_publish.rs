@@ -83,7 +83,7 @@ fn what_comes_and_goes_between_two_writers_ends_closed() {
             }
         });
         upstream
-            .apply(Change::new().add(models::member("b")))
+            .apply(Change::new().add(crate::models::member("b")))
             .unwrap();
         let b = endpoint(&upstream, "b");
         let update = upstream.apply(Change::new().remove(id("b"))).unwrap();
