@@ -36,6 +36,7 @@
 //! | each in turn, by weight | [`RoundRobin`] |
 //! | no state to share | [`WeightedRandom`] |
 //! | the less busy one | [`LeastRequest`] |
+//! | one, and the next only while it is out | [`FirstAvailable`] |
 //! | a key or client to stay on one endpoint | [`Maglev`], [`RingHash`], [`Rendezvous`], [`Jump`]; [`HashOn`] says what is hashed |
 //! | the same, but nobody overrun | [`Bounded`] around any of these |
 //! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`], [`nginx::ConsistentHash`] |
@@ -74,8 +75,8 @@ pub use crate::{
     random::Random,
     service::Balance,
     strategies::{
-        Bounded, FailOpen, HashOn, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin,
-        WeightedRandom, envoy, haproxy, nginx,
+        Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, Rendezvous,
+        RingHash, RoundRobin, WeightedRandom, envoy, haproxy, nginx,
     },
     strategy::Strategy,
 };

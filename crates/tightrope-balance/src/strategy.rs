@@ -19,23 +19,24 @@ use crate::Picker;
 /// use tightrope_balance::{Context, Picker, Random, Strategy};
 /// use tightrope_upstream::Snapshot;
 ///
-/// /// Always the first that is available, in the order of configuration.
-/// struct First;
+/// /// The one with the fewest requests in flight, whatever it weighs.
+/// struct Fewest;
 ///
 /// #[derive(Debug)]
-/// struct FirstPicker(Arc<Snapshot>);
+/// struct FewestPicker(Arc<Snapshot>);
 ///
-/// impl Strategy for First {
+/// impl Strategy for Fewest {
 ///     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-///         Box::new(FirstPicker(Arc::clone(snapshot)))
+///         Box::new(FewestPicker(Arc::clone(snapshot)))
 ///     }
 /// }
 ///
-/// impl Picker for FirstPicker {
+/// impl Picker for FewestPicker {
 ///     fn pick(&self, context: &Context<'_>, _: &mut Random) -> Option<usize> {
 ///         let members = self.0.members();
-///         let mut available = self.0.available().iter().map(|&index| index as usize);
-///         available.find(|&index| !context.has_tried(&members[index]))
+///         let available = self.0.available().iter().map(|&index| index as usize);
+///         let untried = available.filter(|&index| !context.has_tried(&members[index]));
+///         untried.min_by_key(|&index| members[index].record().in_flight())
 ///     }
 /// }
 /// ```

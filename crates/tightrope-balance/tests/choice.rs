@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::{collection::vec, prelude::*, sample::subsequence};
-use tightrope_balance::{Balance, Context, FailOpen, LeastRequest, RoundRobin};
+use tightrope_balance::{Balance, Context, FailOpen, FirstAvailable, LeastRequest, RoundRobin};
 use tightrope_upstream::{Attempt, Change, EndpointId, Group, Health, PickError, Upstream};
 
 use crate::support::{STRATEGIES, id, in_flight, number, spec, tried, upstream};
@@ -288,6 +288,28 @@ fn the_sick_are_picked_rather_than_nobody_only_where_asked_for() {
     for _ in 0..10 {
         assert_eq!(number(&open.pick(&context).unwrap()), 1);
     }
+}
+
+#[test]
+fn the_first_available_is_picked_in_the_order_of_configuration() {
+    let upstream = upstream(&[1, 0, 5, 1]);
+    let mut balance = Balance::new(&upstream, FirstAvailable::new(), ());
+    let mut picks = |tried_before: &[usize]| {
+        let attempt = tried(tried_before);
+        let context = Context::new().with_attempt(&attempt);
+        [(); 3].map(|()| balance.pick(&context).map(|pick| number(&pick)))
+    };
+    assert_eq!(picks(&[]), [Ok(0); 3]);
+    assert_eq!(picks(&[0]), [Ok(2); 3]);
+    assert_eq!(picks(&[0, 2]), [Ok(3); 3]);
+    upstream
+        .apply(Change::new().set_health(id(0), Health::Unhealthy, "test"))
+        .unwrap();
+    assert_eq!(picks(&[]), [Ok(2); 3]);
+    upstream
+        .apply(Change::new().set_health(id(0), Health::Healthy, "test"))
+        .unwrap();
+    assert_eq!(picks(&[]), [Ok(0); 3]);
 }
 
 #[test]

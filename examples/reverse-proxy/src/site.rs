@@ -6,7 +6,10 @@ use http::{HeaderName, Request, header::HOST};
 use hyper::body::Incoming;
 use tightrope::{
     balance::{
-        Balance, Context, FailOpen, LeastRequest, RoundRobin, Strategy, WeightedRandom, nginx,
+        Balance, Context, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, Rendezvous,
+        RingHash, RoundRobin, Strategy, WeightedRandom, envoy,
+        haproxy::{self, HashType},
+        nginx,
     },
     forwarded::Client,
     health::{
@@ -136,8 +139,21 @@ fn strategy(config: &config::Upstream) -> Box<dyn Strategy> {
         config::Strategy::WeightedRandom => Box::new(WeightedRandom::new()),
         config::Strategy::LeastRequest => Box::new(LeastRequest::new()),
         config::Strategy::LeastRequestFullScan => Box::new(LeastRequest::full_scan()),
+        config::Strategy::FirstAvailable => Box::new(FirstAvailable::new()),
+        config::Strategy::Maglev => Box::new(Maglev::new()),
+        config::Strategy::RingHash => Box::new(RingHash::new()),
+        config::Strategy::Rendezvous => Box::new(Rendezvous::new()),
+        config::Strategy::Jump => Box::new(Jump::new()),
         config::Strategy::NginxIpHash => Box::new(nginx::IpHash::new()),
         config::Strategy::NginxHash => Box::new(nginx::KeyHash::new()),
+        config::Strategy::NginxHashConsistent => Box::new(nginx::ConsistentHash::new()),
+        config::Strategy::NginxLeastConn => Box::new(nginx::LeastConn::new()),
+        config::Strategy::NginxRandom => Box::new(nginx::Random::new()),
+        config::Strategy::NginxRandomTwo => Box::new(nginx::RandomTwo::new()),
+        config::Strategy::EnvoyMaglev => Box::new(envoy::Maglev::new()),
+        config::Strategy::EnvoyRingHash => Box::new(envoy::RingHash::new()),
+        config::Strategy::HaproxySource => Box::new(haproxy::Source::new(HashType::map_based())),
+        config::Strategy::HaproxyHash => Box::new(haproxy::KeyHash::new(HashType::map_based())),
     };
     if config.fail_open {
         Box::new(FailOpen::new(strategy))

@@ -4,6 +4,7 @@ mod alias;
 mod draw;
 pub mod envoy;
 mod fail_open;
+mod first_available;
 pub mod haproxy;
 mod hashing;
 mod least_request;
@@ -15,6 +16,7 @@ mod weighted_random;
 
 pub use self::{
     fail_open::FailOpen,
+    first_available::FirstAvailable,
     hashing::{Bounded, HashOn, Jump, Maglev, Rendezvous, RingHash},
     least_request::LeastRequest,
     round_robin::RoundRobin,

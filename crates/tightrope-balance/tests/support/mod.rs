@@ -5,8 +5,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
-    Bounded, FailOpen, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin, Strategy,
-    WeightedRandom, envoy,
+    Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, Rendezvous, RingHash,
+    RoundRobin, Strategy, WeightedRandom, envoy,
     haproxy::{self, HashType},
     nginx,
 };
@@ -57,9 +57,10 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 25] = [
+pub(crate) const STRATEGIES: [(&str, Make); 26] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
+    ("first_available", || Box::new(FirstAvailable::new())),
     ("least_request", || Box::new(LeastRequest::new())),
     ("least_request_of_4", || {
         Box::new(LeastRequest::with_choices(4))

@@ -140,7 +140,7 @@ pub(crate) struct Upstream {
     /// Whether the sick are tried when nobody is available.
     #[serde(default)]
     pub(crate) fail_open: bool,
-    /// The header whose value `nginx_hash` hashes.
+    /// The header whose value is the key of the strategies that hash one.
     pub(crate) hash_header: Option<String>,
     /// The group that gets all traffic; default: all endpoints.
     #[serde(default, deserialize_with = "text::optional")]
@@ -160,8 +160,21 @@ pub(crate) enum Strategy {
     WeightedRandom,
     LeastRequest,
     LeastRequestFullScan,
+    FirstAvailable,
+    Maglev,
+    RingHash,
+    Rendezvous,
+    Jump,
     NginxIpHash,
     NginxHash,
+    NginxHashConsistent,
+    NginxLeastConn,
+    NginxRandom,
+    NginxRandomTwo,
+    EnvoyMaglev,
+    EnvoyRingHash,
+    HaproxySource,
+    HaproxyHash,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -460,13 +473,26 @@ impl Limits {
 }
 
 impl Strategy {
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 19] = [
         ("round_robin", Self::RoundRobin),
         ("weighted_random", Self::WeightedRandom),
         ("least_request", Self::LeastRequest),
         ("least_request_full_scan", Self::LeastRequestFullScan),
+        ("first_available", Self::FirstAvailable),
+        ("maglev", Self::Maglev),
+        ("ring_hash", Self::RingHash),
+        ("rendezvous", Self::Rendezvous),
+        ("jump", Self::Jump),
         ("nginx_ip_hash", Self::NginxIpHash),
         ("nginx_hash", Self::NginxHash),
+        ("nginx_hash_consistent", Self::NginxHashConsistent),
+        ("nginx_least_conn", Self::NginxLeastConn),
+        ("nginx_random", Self::NginxRandom),
+        ("nginx_random_two", Self::NginxRandomTwo),
+        ("envoy_maglev", Self::EnvoyMaglev),
+        ("envoy_ring_hash", Self::EnvoyRingHash),
+        ("haproxy_source", Self::HaproxySource),
+        ("haproxy_hash", Self::HaproxyHash),
     ];
 }
 
