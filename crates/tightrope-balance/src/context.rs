@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use tightrope_upstream::{Attempt, Endpoint};
+use tokio::time::Instant;
 
 /// What a strategy may know of a request: all optional, all borrowed.
 ///
@@ -19,6 +20,7 @@ pub struct Context<'r> {
     client: Option<IpAddr>,
     key: Option<&'r [u8]>,
     attempt: Option<&'r Attempt>,
+    now: Option<Instant>,
 }
 
 /// Tells the balancer what a strategy may know of a request of type `R`.
@@ -56,6 +58,7 @@ impl<'r> Context<'r> {
             client: None,
             key: None,
             attempt: None,
+            now: None,
         }
     }
 
@@ -78,6 +81,20 @@ impl<'r> Context<'r> {
     pub const fn with_attempt(mut self, attempt: &'r Attempt) -> Self {
         self.attempt = Some(attempt);
         self
+    }
+
+    /// When the pick is made.
+    pub(crate) const fn at(mut self, now: Instant) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// When the pick is made. A balancer reads the clock before it asks a picker that has
+    /// [observers](crate::Picker::observers), so that one look at it serves all; for others the
+    /// clock is read here.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now.unwrap_or_else(Instant::now)
     }
 
     /// The address of the client.

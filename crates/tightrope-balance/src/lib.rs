@@ -36,6 +36,7 @@
 //! | each in turn, by weight | [`RoundRobin`] |
 //! | no state to share | [`WeightedRandom`] |
 //! | the less busy one | [`LeastRequest`] |
+//! | the less busy and faster one | [`PeakEwma`] |
 //! | one, and the next only while it is out | [`FirstAvailable`] |
 //! | a key or client to stay on one endpoint | [`Maglev`], [`RingHash`], [`Rendezvous`], [`Jump`]; [`HashOn`] says what is hashed |
 //! | the same, but nobody overrun | [`Bounded`] around any of these |
@@ -75,8 +76,8 @@ pub use crate::{
     random::Random,
     service::Balance,
     strategies::{
-        Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, Rendezvous,
-        RingHash, RoundRobin, WeightedRandom, envoy, haproxy, nginx,
+        Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, PeakEwma,
+        Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy, haproxy, nginx,
     },
     strategy::Strategy,
 };

@@ -1,6 +1,8 @@
 //! What chooses.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
+
+use tightrope_upstream::Observer;
 
 use crate::{Context, Random};
 
@@ -13,4 +15,13 @@ pub trait Picker: Debug + Send + Sync + 'static {
     ///
     /// It is one that is available and was not tried before; `None` only where there is none.
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize>;
+
+    /// Who is told how attempts went: one for each member of the snapshot, by index. None unless
+    /// the strategy learns from attempts.
+    ///
+    /// Every pick clones the one of its endpoint, so give each endpoint one of its own: one for all
+    /// would be written to by every core for every request.
+    fn observers(&self) -> &[Arc<dyn Observer>] {
+        &[]
+    }
 }

@@ -10,6 +10,7 @@ mod haproxy_vectors;
 mod hashing;
 mod least_request;
 mod nginx_vectors;
+mod peak_ewma;
 mod per_endpoint;
 mod per_endpoint_body;
 mod requests;

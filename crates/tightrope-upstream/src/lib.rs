@@ -43,6 +43,7 @@
 //! | to feed lists from elsewhere | [`Source`] |
 //! | to balance in a way of your own | [`Follower`], [`Endpoint::pick`], [`Picked`] |
 //! | to say how an attempt ended | [`Outcome`], [`Failure`], [`Classify`] |
+//! | to learn from attempts | [`Observer`], [`Record`] |
 //!
 //! What this crate does not do: choose (that is `tightrope-balance`), probe (`tightrope-health`),
 //! forward (`tightrope-proxy`). It knows no HTTP and does no I/O.
@@ -54,6 +55,7 @@ mod drain;
 mod endpoint;
 mod error;
 mod event;
+mod load;
 mod name;
 mod outcome;
 mod picked;
@@ -78,6 +80,7 @@ pub use crate::{
     endpoint::{Endpoint, EndpointSpec, Metadata},
     error::{ChangeError, PickError},
     event::{Event, EventKind, Events, Missed},
+    load::{Decay, Observer, Sample},
     name::{EndpointId, Group, NameError},
     outcome::{Classify, Failed, Failure, Fault, Outcome},
     picked::{Pick, Picked},

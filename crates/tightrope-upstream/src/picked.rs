@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Endpoint, Outcome};
+use tokio::time::Instant;
+
+use crate::{Endpoint, Observer, Outcome, Sample};
 
 /// A chosen endpoint with a place in flight on it.
 ///
@@ -14,6 +16,10 @@ use crate::{Endpoint, Outcome};
 pub struct Pick {
     endpoint: Arc<Endpoint>,
     outcome: Outcome,
+    /// What the answer said, once there was one.
+    answer: Option<Outcome>,
+    /// Who is yet to be told of the answer, and since when it is awaited.
+    observer: Option<(Arc<dyn Observer>, Instant)>,
 }
 
 /// A request bound to the endpoint that was picked for it.
@@ -33,7 +39,16 @@ impl Pick {
         Self {
             endpoint,
             outcome: Outcome::Cancelled,
+            answer: None,
+            observer: None,
         }
+    }
+
+    /// Tells `observer` how the attempt goes, with latencies from `since` on. Only the last
+    /// observer is told.
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>, since: Instant) -> Self {
+        self.observer = Some((observer, since));
+        self
     }
 
     /// The endpoint.
@@ -42,15 +57,47 @@ impl Pick {
         &self.endpoint
     }
 
+    /// Says that the answer has begun, and what its head tells of the outcome. What is learned of
+    /// the endpoint is learned here rather than at the end of a long body; only the first answer
+    /// counts. Without it an attempt is answered when the pick is dropped.
+    pub fn answered(&mut self, outcome: Outcome) {
+        if self.answer.is_none() {
+            self.answer = Some(outcome);
+            self.learn(outcome);
+        }
+    }
+
     /// Says how the attempt ended, as far as is known by now; the last word counts when the pick
     /// is dropped.
     pub const fn set_outcome(&mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
+
+    fn learn(&mut self, outcome: Outcome) {
+        self.endpoint.record().learn(outcome);
+        if let Some((observer, since)) = self.observer.take() {
+            let at = Instant::now();
+            let latency = at.saturating_duration_since(since);
+            let sample = Sample {
+                outcome,
+                latency,
+                at,
+            };
+            observer.observe(&self.endpoint, &sample);
+        }
+    }
 }
 
 impl Drop for Pick {
     fn drop(&mut self) {
+        // An answer that came and was not read to its end tells no more than it did.
+        let is_news = match self.answer {
+            None => true,
+            Some(answer) => self.outcome != answer && self.outcome != Outcome::Cancelled,
+        };
+        if is_news {
+            self.learn(self.outcome);
+        }
         self.endpoint.record().release(self.outcome);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Admin, Availability, Endpoint, EventKind, Reason, Snapshot, Verdict, change::Edit,
+    Admin, Availability, Endpoint, EventKind, Health, Reason, Snapshot, Verdict, change::Edit,
     snapshot::Layout, stage::Stage, state::MemberChange,
 };
 
@@ -156,13 +156,16 @@ fn make(endpoint: &Endpoint, edit: Edit, reason: Reason) -> Option<EventKind> {
                 reason,
             })
         }
-        Edit::Health(health) => {
-            set(&mut status.health, health, &reason).then(|| EventKind::Health {
+        Edit::Health(health) => set(&mut status.health, health, &reason).then(|| {
+            if health == Health::Healthy {
+                endpoint.record().forgive();
+            }
+            EventKind::Health {
                 endpoint: id(),
                 health,
                 reason,
-            })
-        }
+            }
+        }),
         Edit::Ejection(ejection) => {
             set(&mut status.ejection, ejection, &reason).then(|| EventKind::Ejection {
                 endpoint: id(),

@@ -8,6 +8,8 @@ mod drain;
 mod events;
 #[cfg(not(loom))]
 mod followers;
+#[cfg(not(loom))]
+mod load;
 #[cfg(loom)]
 mod loom_drain;
 #[cfg(loom)]

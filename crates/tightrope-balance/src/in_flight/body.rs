@@ -36,6 +36,7 @@ struct Held {
 
 impl<B: Body> HeldBody<B> {
     pub(super) fn new(body: B, mut pick: Pick, outcome: Outcome) -> Self {
+        pick.answered(outcome);
         if outcome != Outcome::Success {
             pick.set_outcome(outcome);
         }

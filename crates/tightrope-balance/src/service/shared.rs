@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tightrope_upstream::{Follower, Pick, PickError, Snapshot, Upstream};
+use tokio::time::Instant;
 
 use crate::{Context, Picker, Random, Strategy};
 
@@ -76,19 +77,30 @@ impl Shared {
     ) -> Result<Pick, PickError> {
         let mut selection = self.selection.load();
         loop {
+            let observers = selection.picker.observers();
+            let context = if observers.is_empty() {
+                *context
+            } else {
+                context.at(Instant::now())
+            };
             let members = selection.snapshot.members();
-            let chosen = selection.picker.pick(context, random);
-            let Some(endpoint) = chosen.and_then(|index| members.get(index)) else {
-                return Err(selection.nobody(context));
+            let chosen = selection.picker.pick(&context, random);
+            let Some((index, endpoint)) =
+                chosen.and_then(|index| members.get(index).map(|endpoint| (index, endpoint)))
+            else {
+                return Err(selection.nobody(&context));
             };
             if let Some(pick) = endpoint.pick() {
-                return Ok(pick);
+                return Ok(match observers.get(index) {
+                    Some(observer) => pick.observed_by(Arc::clone(observer), context.now()),
+                    None => pick,
+                });
             }
             // The endpoint left service after the selection was read; then a newer selection is
             // there. If not, the picker chose somebody whom it should not have.
             let newer = self.selection.load();
             if Arc::ptr_eq(&selection, &newer) {
-                return Err(selection.nobody(context));
+                return Err(selection.nobody(&context));
             }
             selection = newer;
         }

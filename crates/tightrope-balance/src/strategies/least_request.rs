@@ -16,10 +16,12 @@ use crate::{Context, Picker, Random, Strategy};
 /// their number, and many balancers that do not see each other's requests all run to the same one.
 ///
 /// An idle endpoint costs 0, a busy one `(in flight + 1) / weight`: it counts the request that is
-/// about to be sent. Of equals the first drawn is taken, and draws follow the weights, so even
-/// without load the shares do. 16 bytes an endpoint.
+/// about to be sent. One that fails counts as busier by its [penalty](tightrope_upstream::Record::penalty),
+/// or else it would look idle and draw everybody. Of equals the first drawn is taken, and draws
+/// follow the weights, so even without load the shares do. 16 bytes an endpoint.
 ///
-/// Do not choose it where an endpoint that fails fast stays in: it looks idle. Sources: M.
+/// Do not choose it where endpoints differ in speed, or many balancers share them: counts of its
+/// own requests alone then say little, and [`PeakEwma`](crate::PeakEwma) knows more. Sources: M.
 /// Mitzenmacher, "The power of two choices in randomized load balancing" (1996); the cost is
 /// HAProxy's `leastconn`.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +46,6 @@ struct ScanPicker {
     snapshot: Arc<Snapshot>,
 }
 
-/// The most endpoints that are drawn for one pick.
-const MOST: usize = 16;
-
 // === impl LeastRequest ===
 
 impl LeastRequest {
@@ -63,7 +62,7 @@ impl LeastRequest {
     #[must_use]
     pub fn with_choices(choices: usize) -> Self {
         Self {
-            look: Look::Draw(choices.clamp(2, MOST)),
+            look: Look::Draw(choices.clamp(2, Draw::MOST)),
         }
     }
 
@@ -102,19 +101,15 @@ impl Strategy for LeastRequest {
 impl Picker for DrawPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
         let members = self.draw.snapshot().members();
-        let first = self.draw.one(context, random)?;
-        let mut best = (first, Cost::of(&members[first]));
-        let mut drawn = [first; MOST];
-        for count in 1..self.choices {
-            let Some(index) = self.draw.another(&drawn[..count], context, random) else {
-                break;
-            };
-            drawn[count] = index;
-            let cost = Cost::of(&members[index]);
-            if cost.is_less(best.1) {
-                best = (index, cost);
-            }
-        }
+        let drawn = self.draw.some(self.choices, context, random);
+        let mut in_order = drawn.iter().map(|index| (index, Cost::of(&members[index])));
+        let first = in_order.next()?;
+        let best = in_order.fold(
+            first,
+            |best, next| {
+                if next.1.is_less(best.1) { next } else { best }
+            },
+        );
         Some(best.0)
     }
 }
@@ -162,8 +157,14 @@ struct Cost {
 impl Cost {
     fn of(endpoint: &Endpoint) -> Self {
         let in_flight = endpoint.record().in_flight() as u64;
+        let penalty = u64::from(endpoint.record().penalty());
+        let is_idle = in_flight == 0 && penalty == 1;
         Self {
-            requests: if in_flight == 0 { 0 } else { in_flight + 1 },
+            requests: if is_idle {
+                0
+            } else {
+                (in_flight + 1) * penalty
+            },
             weight: u64::from(endpoint.weight().get()),
         }
     }

@@ -9,6 +9,7 @@ pub mod haproxy;
 mod hashing;
 mod least_request;
 pub mod nginx;
+mod peak_ewma;
 mod round_robin;
 mod schedule;
 mod stride;
@@ -19,6 +20,7 @@ pub use self::{
     first_available::FirstAvailable,
     hashing::{Bounded, HashOn, Jump, Maglev, Rendezvous, RingHash},
     least_request::LeastRequest,
+    peak_ewma::PeakEwma,
     round_robin::RoundRobin,
     weighted_random::WeightedRandom,
 };

@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
-    Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, Rendezvous, RingHash,
+    Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous, RingHash,
     RoundRobin, Strategy, WeightedRandom, envoy,
     haproxy::{self, HashType},
     nginx,
@@ -57,7 +57,7 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 26] = [
+pub(crate) const STRATEGIES: [(&str, Make); 29] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("first_available", || Box::new(FirstAvailable::new())),
@@ -68,6 +68,9 @@ pub(crate) const STRATEGIES: [(&str, Make); 26] = [
     ("least_request_of_all", || {
         Box::new(LeastRequest::full_scan())
     }),
+    ("peak_ewma", || Box::new(PeakEwma::new())),
+    ("peak_ewma_of_2", || Box::new(PeakEwma::with_choices(2))),
+    ("peak_ewma_of_all", || Box::new(PeakEwma::full_scan())),
     ("ip_hash", || Box::new(nginx::IpHash::new())),
     ("key_hash", || Box::new(nginx::KeyHash::new())),
     ("nginx_consistent_hash", || {

@@ -188,7 +188,7 @@ impl Answer {
         Ok(self)
     }
 
-    fn into_response(self, shared: &Shared, pick: Pick) -> Response<ForwardBody> {
+    fn into_response(self, shared: &Shared, mut pick: Pick) -> Response<ForwardBody> {
         let Self {
             mut response,
             connection,
@@ -196,6 +196,8 @@ impl Answer {
             upload,
             upgrade,
         } = self;
+        let outcome = classify::of_status(response.status());
+        pick.answered(outcome);
         if let Some(asked) = upgrade {
             asked.mark(response.headers_mut());
             let endpoint = hyper::upgrade::on(&mut response);
@@ -204,8 +206,8 @@ impl Answer {
             return response.map(|_empty| body);
         }
         let lease = Lease {
-            outcome: classify::of_status(response.status()),
             pick,
+            outcome,
             connection,
             is_reusable,
             pool: Arc::clone(&shared.pool),

@@ -1,0 +1,356 @@
+//! One run: requests arrive, are picked for, wait, are worked on and answered.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::Ordering,
+};
+
+use tightrope::{
+    balance::{Balance, Context, Random},
+    upstream::{Address, Change, EndpointSpec, Failure, Outcome, Pick, Upstream},
+};
+
+use crate::{
+    clock::Clock,
+    fleet::{Fleet, exponential},
+    report::{Case, Figures, percentiles},
+    strategies::Balancer,
+    workload::{
+        ANTAGONIST_NS, ENDPOINTS, FAILING, GIVE_UP_NS, ONE_WAY_NS, SECOND_NS, WARM_UP_NS, Workload,
+        slowness,
+    },
+};
+
+const FIRST_PORT: u16 = 1_000;
+
+/// Runs `case`.
+pub(crate) fn run(case: &Case) -> Figures {
+    Clock::run(|clock| Run::new(case, clock).to_end())
+}
+
+struct Run<'a> {
+    workload: &'a Workload,
+    clock: Clock,
+    random: Random,
+    fleet: Fleet,
+    upstreams: Vec<Upstream>,
+    balancers: Vec<Balance<()>>,
+    requests: Vec<Request>,
+    free: Vec<u32>,
+    rate: f64,
+    next_ns: u64,
+    // What happens a fixed time later happens in order.
+    on_way: VecDeque<(u64, u32)>,
+    answers: VecDeque<(u64, u32)>,
+    deadlines: VecDeque<(u64, u32)>,
+    later: BinaryHeap<Reverse<(u64, Later)>>,
+    results: Results,
+}
+
+enum Event {
+    Send,
+    Reach(u32),
+    Answer(u32),
+    GiveUp(u32),
+    Later(Later),
+}
+
+struct Request {
+    sent_ns: u64,
+    server: usize,
+    /// None once it was answered or given up.
+    pick: Option<Pick>,
+    fails: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Later {
+    Finish { server: usize, request: u32 },
+    Disturb { server: usize },
+    Join,
+}
+
+#[derive(Default)]
+struct Results {
+    latencies_ms: Vec<f32>,
+    errors: usize,
+    to_failing: usize,
+    /// In the first second that is measured.
+    first_second: Vec<usize>,
+}
+
+impl<'a> Run<'a> {
+    fn new(case: &'a Case, clock: Clock) -> Self {
+        let workload = &case.workload;
+        let mut random = Random::from_seed(workload.seed);
+        let servers = ENDPOINTS + usize::from(workload.joining);
+        let fleet = Fleet::new(servers);
+        let (mut upstreams, mut balancers) = (Vec::new(), Vec::new());
+        for index in 0..workload.balancers {
+            let upstream = Upstream::new("fleet");
+            change(&upstream, Change::new().replace((0..ENDPOINTS).map(spec)));
+            let strategy = (case.strategy.make)(Balancer {
+                index,
+                workload,
+                seen: &fleet.seen,
+            });
+            let balance = Balance::new(&upstream, strategy, ());
+            balancers.push(balance.with_seed(random.next_u64()));
+            upstreams.push(upstream);
+        }
+        let mut later = BinaryHeap::new();
+        for server in 0..servers {
+            later.push(Reverse((0, Later::Disturb { server })));
+        }
+        if workload.joining {
+            later.push(Reverse((WARM_UP_NS, Later::Join)));
+        }
+        Self {
+            workload,
+            clock,
+            random,
+            fleet,
+            upstreams,
+            balancers,
+            requests: Vec::new(),
+            free: Vec::new(),
+            rate: workload.rate(),
+            next_ns: 0,
+            on_way: VecDeque::new(),
+            answers: VecDeque::new(),
+            deadlines: VecDeque::new(),
+            later,
+            results: Results {
+                first_second: vec![0; servers],
+                ..Results::default()
+            },
+        }
+    }
+
+    fn to_end(mut self) -> Figures {
+        let end_ns = self.workload.end_ns();
+        let mut is_measuring = false;
+        while let Some((now_ns, event)) = self.next().filter(|&(at_ns, _)| at_ns < end_ns) {
+            if now_ns >= WARM_UP_NS && !is_measuring {
+                is_measuring = true;
+                self.fleet.start_measuring(now_ns);
+            }
+            self.happen(now_ns, event);
+        }
+        let Results {
+            mut latencies_ms,
+            errors,
+            to_failing,
+            first_second,
+        } = self.results;
+        let [p50_ms, p99_ms, p999_ms] = percentiles(&mut latencies_ms);
+        Figures {
+            requests: latencies_ms.len(),
+            p50_ms,
+            p99_ms,
+            p999_ms,
+            errors,
+            unevenness: self.fleet.unevenness(end_ns),
+            to_failing,
+            to_joining: joined(&first_second),
+        }
+    }
+
+    /// Takes out what happens next.
+    fn next(&mut self) -> Option<(u64, Event)> {
+        let front = |queue: &VecDeque<(u64, u32)>| queue.front().map_or(u64::MAX, |next| next.0);
+        let later = self.later.peek().map_or(u64::MAX, |next| next.0.0);
+        let on_way = front(&self.on_way);
+        let answer = front(&self.answers);
+        let deadline = front(&self.deadlines);
+        let soonest = self
+            .next_ns
+            .min(on_way)
+            .min(answer)
+            .min(deadline)
+            .min(later);
+        let event = if soonest == answer {
+            Event::Answer(self.answers.pop_front()?.1)
+        } else if soonest == deadline {
+            Event::GiveUp(self.deadlines.pop_front()?.1)
+        } else if soonest == later {
+            Event::Later(self.later.pop()?.0.1)
+        } else if soonest == on_way {
+            Event::Reach(self.on_way.pop_front()?.1)
+        } else {
+            self.next_ns += exponential(1.0 / self.rate, &mut self.random);
+            Event::Send
+        };
+        Some((soonest, event))
+    }
+
+    fn happen(&mut self, now_ns: u64, event: Event) {
+        match event {
+            Event::Send => self.send(now_ns),
+            Event::Reach(request) => self.reach(request, now_ns),
+            Event::Answer(request) => self.answer(request, now_ns),
+            Event::GiveUp(request) => self.give_up(request, now_ns),
+            Event::Later(Later::Finish { server, request }) => {
+                self.fleet.finish(server, now_ns);
+                self.answers.push_back((now_ns + ONE_WAY_NS, request));
+                self.take_next(server, now_ns);
+            }
+            Event::Later(Later::Disturb { server }) => {
+                self.fleet.disturb(server, &mut self.random);
+                let at_ns = now_ns + exponential(ANTAGONIST_NS, &mut self.random);
+                self.later.push(Reverse((at_ns, Later::Disturb { server })));
+            }
+            Event::Later(Later::Join) => {
+                self.clock.advance_to(now_ns);
+                for upstream in &self.upstreams {
+                    change(upstream, Change::new().add(spec(ENDPOINTS)));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, now_ns: u64) {
+        self.clock.advance_to(now_ns);
+        let balancer = self.random.below(self.balancers.len() as u64) as usize;
+        let Ok(pick) = self.balancers[balancer].pick(&Context::new()) else {
+            panic!("every endpoint is available");
+        };
+        let server = index(&pick);
+        if now_ns >= WARM_UP_NS {
+            self.results.to_failing += usize::from(server == FAILING);
+            if now_ns < WARM_UP_NS + SECOND_NS {
+                self.results.first_second[server] += 1;
+            }
+        }
+        self.fleet.seen[server]
+            .present
+            .fetch_add(1, Ordering::Relaxed);
+        let request = Request {
+            sent_ns: now_ns,
+            server,
+            pick: Some(pick),
+            fails: self.workload.failing && server == FAILING,
+        };
+        let id = if let Some(id) = self.free.pop() {
+            self.requests[id as usize] = request;
+            id
+        } else {
+            self.requests.push(request);
+            (self.requests.len() - 1) as u32
+        };
+        self.on_way.push_back((now_ns + ONE_WAY_NS, id));
+        self.deadlines.push_back((now_ns + GIVE_UP_NS, id));
+    }
+
+    fn reach(&mut self, id: u32, now_ns: u64) {
+        let &Request { server, fails, .. } = &self.requests[id as usize];
+        if fails {
+            self.answers.push_back((now_ns + ONE_WAY_NS, id));
+        } else if self.fleet.arrive(server, id, now_ns) {
+            self.work(server, id, now_ns);
+        }
+    }
+
+    fn work(&mut self, server: usize, request: u32, now_ns: u64) {
+        let at_ns = now_ns + self.fleet.work_ns(server, &mut self.random);
+        self.later
+            .push(Reverse((at_ns, Later::Finish { server, request })));
+    }
+
+    /// Gives a free worker of `server` the next request that somebody still waits for.
+    fn take_next(&mut self, server: usize, now_ns: u64) {
+        while let Some(id) = self.fleet.dequeue(server, now_ns) {
+            if self.requests[id as usize].pick.is_some() {
+                return self.work(server, id, now_ns);
+            }
+            self.fleet.skip(server);
+            self.forget(id);
+        }
+    }
+
+    fn answer(&mut self, id: u32, now_ns: u64) {
+        let request = &mut self.requests[id as usize];
+        if let Some(mut pick) = request.pick.take() {
+            self.clock.advance_to(now_ns);
+            let outcome = if request.fails {
+                Outcome::Failure(Failure::Response)
+            } else {
+                Outcome::Success
+            };
+            pick.answered(outcome);
+            pick.set_outcome(outcome);
+            let (sent_ns, fails) = (request.sent_ns, request.fails);
+            self.count(sent_ns, now_ns, fails);
+        }
+        self.forget(id);
+    }
+
+    fn give_up(&mut self, id: u32, now_ns: u64) {
+        let request = &mut self.requests[id as usize];
+        // The place may be another request's by now.
+        let is_same = request.sent_ns + GIVE_UP_NS == now_ns;
+        if let Some(mut pick) = request.pick.take_if(|_| is_same) {
+            self.clock.advance_to(now_ns);
+            pick.set_outcome(Outcome::Failure(Failure::HeadTimeout));
+            let sent_ns = request.sent_ns;
+            drop(pick);
+            self.count(sent_ns, now_ns, true);
+        }
+    }
+
+    /// The endpoint is done with the request.
+    fn forget(&mut self, id: u32) {
+        let server = self.requests[id as usize].server;
+        self.fleet.seen[server]
+            .present
+            .fetch_sub(1, Ordering::Relaxed);
+        self.free.push(id);
+    }
+
+    fn count(&mut self, sent_ns: u64, now_ns: u64, is_error: bool) {
+        if sent_ns >= WARM_UP_NS {
+            let latency_ms = (now_ns - sent_ns) as f32 / 1e6;
+            self.results.latencies_ms.push(latency_ms);
+            self.results.errors += usize::from(is_error);
+        }
+    }
+}
+
+/// What the last endpoint got of the first second, over what a usual one did.
+fn joined(first_second: &[usize]) -> f64 {
+    let Some((&joined, others)) = first_second.split_last() else {
+        return 0.0;
+    };
+    let usual = |&(server, _): &(usize, &usize)| slowness(server) == 1.0;
+    let usual: Vec<usize> = others
+        .iter()
+        .enumerate()
+        .filter(usual)
+        .map(|(_, &got)| got)
+        .collect();
+    joined as f64 * usual.len() as f64 / usual.iter().sum::<usize>() as f64
+}
+
+fn spec(server: usize) -> EndpointSpec {
+    let port = FIRST_PORT + server as u16;
+    EndpointSpec::new(Address::Socket(SocketAddr::new(
+        Ipv4Addr::LOCALHOST.into(),
+        port,
+    )))
+}
+
+/// Which server a pick is for.
+fn index(pick: &Pick) -> usize {
+    match pick.endpoint().address() {
+        Address::Socket(address) => usize::from(address.port() - FIRST_PORT),
+        other => panic!("no server has the address {other}"),
+    }
+}
+
+fn change(upstream: &Upstream, change: Change) {
+    if let Err(error) = upstream.apply(change) {
+        panic!("the endpoints of the simulation are refused: {error}");
+    }
+}

@@ -1,0 +1,59 @@
+//! What is compared.
+
+use std::sync::Arc;
+
+use tightrope::balance::{LeastRequest, PeakEwma, RoundRobin, Strategy, WeightedRandom};
+
+use crate::{fleet::Seen, oracle::Oracle, workload::Workload};
+
+/// A strategy, and how to make one for a balancer.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) name: &'static str,
+    pub(crate) make: fn(Balancer<'_>) -> Box<dyn Strategy>,
+    /// Whether it looks at how busy an endpoint is, so that one that fails at once could attract it.
+    pub(crate) is_load_aware: bool,
+}
+
+/// Whom a strategy is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Balancer<'a> {
+    pub(crate) index: usize,
+    pub(crate) workload: &'a Workload,
+    pub(crate) seen: &'a Arc<[Seen]>,
+}
+
+const fn blind(name: &'static str, make: fn(Balancer<'_>) -> Box<dyn Strategy>) -> Named {
+    Named {
+        name,
+        make,
+        is_load_aware: false,
+    }
+}
+
+const fn aware(name: &'static str, make: fn(Balancer<'_>) -> Box<dyn Strategy>) -> Named {
+    Named {
+        name,
+        make,
+        is_load_aware: true,
+    }
+}
+
+pub(crate) const STRATEGIES: &[Named] = &[
+    blind("round robin", |_| Box::new(RoundRobin::new())),
+    blind("weighted random", |_| Box::new(WeightedRandom::new())),
+    aware("least request of 2", |_| Box::new(LeastRequest::new())),
+    aware("least request of 5", |_| {
+        Box::new(LeastRequest::with_choices(5))
+    }),
+    aware("least request of all", |_| {
+        Box::new(LeastRequest::full_scan())
+    }),
+    aware("peak EWMA of 2", |_| Box::new(PeakEwma::with_choices(2))),
+    aware("peak EWMA of 5", |_| Box::new(PeakEwma::new())),
+    aware("peak EWMA of 8", |_| Box::new(PeakEwma::with_choices(8))),
+    aware("peak EWMA of all", |_| Box::new(PeakEwma::full_scan())),
+    blind("oracle", |balancer| {
+        Box::new(Oracle(Arc::clone(balancer.seen)))
+    }),
+];

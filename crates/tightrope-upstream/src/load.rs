@@ -1,0 +1,235 @@
+//! What is learned of an endpoint from the attempts on it: how long its answers take, and whether
+//! it fails.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    Endpoint, Outcome,
+    sync::{AtomicU64, Ordering},
+};
+
+/// Told how attempts went: the feedback of strategies that learn.
+///
+/// A balancer gives one to each pick that it makes, see [`Pick::observed_by`](crate::Pick::observed_by).
+/// Called on the path of requests: it must be quick and must not panic.
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// An attempt on `endpoint` was answered, or ended without an answer.
+    ///
+    /// Called once for each attempt: with what the head of a response says, or else when the pick
+    /// is dropped.
+    fn observe(&self, endpoint: &Arc<Endpoint>, sample: &Sample);
+}
+
+/// How one attempt went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Sample {
+    /// What the answer says of the endpoint; [`Outcome::Cancelled`] where nobody waited for one.
+    pub outcome: Outcome,
+    /// From the pick to the answer. Where there was none: an answer takes no less than this.
+    pub latency: Duration,
+    /// When that was.
+    pub at: Instant,
+}
+
+/// How fast latencies are forgotten: after this time, `1 / e` (37 %) of what was is left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decay {
+    halvings_per_tick: f32,
+}
+
+/// How long answers take: see [`Record::latency_ns`](crate::Record::latency_ns).
+pub(crate) struct Latency {
+    /// The average in ns as bits of an `f32`, and the tick of the newest sample in the lower half.
+    /// 0: no sample. A latency of 0 counts as 1 ns.
+    word: AtomicU64,
+}
+
+/// How much busier an endpoint counts that fails: see [`Record::penalty`](crate::Record::penalty).
+pub(crate) struct Penalty {
+    /// The failures in a row, and the tick of the newest in the lower half. 0: none.
+    word: AtomicU64,
+}
+
+/// A point in the life of a record, in units of 2^16 ns (66 us); comes round after 78 hours.
+#[derive(Clone, Copy)]
+pub(crate) struct Tick(u32);
+
+const TICK_NS: f32 = 65_536.0;
+
+/// What a failure adds to the factor of a penalty, at first.
+const HARSHEST: f32 = 128.0;
+
+/// The half-lives of the first failure, of the second in a row, and of all others, in seconds.
+const HALF_LIVES: [f32; 3] = [0.5, 4.0, 8.0];
+
+// === impl Tick ===
+
+impl Tick {
+    pub(crate) fn of(age: Duration) -> Self {
+        Self((age.as_nanos() >> 16) as u32)
+    }
+
+    /// 0 for one that is not past: another thread was a little ahead.
+    fn since(self, earlier: Self) -> u32 {
+        let ticks = self.0.wrapping_sub(earlier.0);
+        if ticks > u32::MAX / 2 { 0 } else { ticks }
+    }
+}
+
+// === impl Decay ===
+
+impl Decay {
+    /// Over `time`, from 1 ms; shorter ones count as 1 ms.
+    #[must_use]
+    pub fn over(time: Duration) -> Self {
+        let ns = time.max(Duration::from_millis(1)).as_secs_f32() * 1e9;
+        Self {
+            halvings_per_tick: std::f32::consts::LOG2_E * TICK_NS / ns,
+        }
+    }
+
+    /// That of a penalty after this many failures in a row.
+    fn after(failures: u32) -> Self {
+        let longest = HALF_LIVES.len() - 1;
+        let half_life = HALF_LIVES[(failures as usize).saturating_sub(1).min(longest)];
+        Self {
+            halvings_per_tick: TICK_NS / (half_life * 1e9),
+        }
+    }
+
+    /// What is left after `ticks`.
+    fn keeps(self, ticks: u32) -> f32 {
+        let halvings = ticks as f32 * self.halvings_per_tick;
+        if halvings >= 126.0 {
+            return 0.0;
+        }
+        let whole = halvings as u32;
+        let part = halvings - whole as f32;
+        // 2^-part on 0..1, with the ends exact, so that it never rises.
+        let rest = 1.0 - part * (0.691_4 - part * (0.230_483_46 - part * 0.039_083_46));
+        f32::from_bits((127 - whole) << 23) * rest
+    }
+}
+
+// === impl Latency ===
+
+impl Latency {
+    pub(crate) fn new() -> Self {
+        Self {
+            word: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a sample in.
+    pub(crate) fn record(&self, now: Tick, latency: Duration, decay: Decay) {
+        let sample = ns(latency);
+        self.update(
+            |average, last| {
+                let Some(average) = average else {
+                    return Some(sample);
+                };
+                if sample >= average {
+                    return Some(sample);
+                }
+                let keeps = decay.keeps(now.since(last));
+                Some(sample + (average - sample) * keeps)
+            },
+            now,
+        );
+    }
+
+    /// An answer would have taken no less than `latency`.
+    pub(crate) fn raise(&self, now: Tick, latency: Duration) {
+        let sample = ns(latency);
+        self.update(
+            |average, _| {
+                average
+                    .is_some_and(|average| average < sample)
+                    .then_some(sample)
+            },
+            now,
+        );
+    }
+
+    /// The average as it is by now, if there is one.
+    pub(crate) fn estimate_ns(&self, now: Tick, decay: Decay) -> Option<f32> {
+        // Relaxed, here and below: the word orders nothing but itself.
+        let (average, last) = unpack(self.word.load(Ordering::Relaxed));
+        average.map(|average| average * decay.keeps(now.since(last)))
+    }
+
+    fn update(&self, next: impl Fn(Option<f32>, Tick) -> Option<f32>, now: Tick) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let (average, last) = unpack(word);
+            let Some(average) = next(average, last) else {
+                return;
+            };
+            // Never back: another thread may be ahead.
+            let tick = last.0.wrapping_add(now.since(last));
+            let packed = u64::from(average.to_bits()) << 32 | u64::from(tick);
+            match self.word.compare_exchange_weak(
+                word,
+                packed,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(newer) => word = newer,
+            }
+        }
+    }
+}
+
+// === impl Penalty ===
+
+impl Penalty {
+    pub(crate) fn new() -> Self {
+        Self {
+            word: AtomicU64::new(0),
+        }
+    }
+
+    /// The endpoint failed.
+    pub(crate) fn failed(&self, now: Tick) {
+        // Relaxed, here and below: the word orders nothing but itself. Of failures that cross one
+        // is enough, so there is no loop.
+        let word = self.word.load(Ordering::Relaxed);
+        let (failures, last) = ((word >> 32) as u32, Tick(word as u32));
+        let again = failures == 0 || Decay::after(failures).keeps(now.since(last)) <= 0.5;
+        let failures = failures.saturating_add(u32::from(again));
+        let packed = u64::from(failures) << 32 | u64::from(now.0);
+        self.word.store(packed, Ordering::Relaxed);
+    }
+
+    /// The endpoint did its part.
+    pub(crate) fn clear(&self) {
+        // Nothing is written where nothing is to be done, which is nearly always.
+        if self.word.load(Ordering::Relaxed) != 0 {
+            self.word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// By how much it is busier; asks for the time only where that matters.
+    pub(crate) fn factor(&self, now: impl FnOnce() -> Tick) -> u32 {
+        let word = self.word.load(Ordering::Relaxed);
+        if word == 0 {
+            return 1;
+        }
+        let (failures, last) = ((word >> 32) as u32, Tick(word as u32));
+        1 + (HARSHEST * Decay::after(failures).keeps(now().since(last))).round() as u32
+    }
+}
+
+fn ns(latency: Duration) -> f32 {
+    (latency.as_nanos() as f32).max(1.0)
+}
+
+fn unpack(word: u64) -> (Option<f32>, Tick) {
+    let average = (word >> 32) as u32;
+    let average = (average != 0).then(|| f32::from_bits(average));
+    (average, Tick(word as u32))
+}
