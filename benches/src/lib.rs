@@ -12,8 +12,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
-    Bounded, Context, FailOpen, Jump, LeastRequest, Maglev, Rendezvous, RingHash, RoundRobin,
-    Strategy, WeightedRandom, envoy, nginx,
+    Bounded, Context, FailOpen, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous, RingHash,
+    RoundRobin, Strategy, WeightedRandom, envoy, nginx,
 };
 use tightrope_upstream::{Address, Change, EndpointSpec, Upstream, Weight};
 
@@ -21,13 +21,15 @@ use tightrope_upstream::{Address, Change, EndpointSpec, Upstream, Weight};
 pub type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy with its default settings, by name.
-pub const STRATEGIES: [(&str, Make); 15] = [
+pub const STRATEGIES: [(&str, Make); 17] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("least_request", || Box::new(LeastRequest::new())),
     ("least_request_of_all", || {
         Box::new(LeastRequest::full_scan())
     }),
+    ("peak_ewma_of_2", || Box::new(PeakEwma::with_choices(2))),
+    ("peak_ewma", || Box::new(PeakEwma::new())),
     ("fail_open", || Box::new(FailOpen::new(LeastRequest::new()))),
     ("nginx_ip_hash", || Box::new(nginx::IpHash::new())),
     ("nginx_key_hash", || Box::new(nginx::KeyHash::new())),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::report::{Case, Figures};
 
-const LABELS: f64 = 150.0;
+const LABELS: f64 = 185.0;
 const PLOT: f64 = 430.0;
 const BAR: f64 = 9.0;
 const GROUP: f64 = 38.0;
@@ -20,7 +20,7 @@ const SERIES: [(usize, &str); 3] = [(1, "#9ecae1"), (20, "#4292c6"), (100, "#084
 pub(crate) fn draw(results: &[(Case, Figures)]) -> String {
     let plain = |case: &Case| {
         let workload = case.workload;
-        workload.load_percent == 90 && !workload.failing && !workload.joining
+        workload.load_percent == 90 && !workload.failing && workload.joining == 0
     };
     let shown: Vec<_> = results.iter().filter(|(case, _)| plain(case)).collect();
     let mut names: Vec<&str> = shown.iter().map(|(case, _)| case.strategy.name).collect();

@@ -1,7 +1,8 @@
 //! What each strategy does to latency, simulated with the real pickers.
 //!
 //! ```text
-//! cargo run --release -p simulation -- --svg crates/tightrope/src/guide/strategies.svg
+//! guide=crates/tightrope/src/guide
+//! cargo run --release -p simulation -- --svg $guide/strategies.svg --markdown $guide/strategies.md
 //! ```
 //!
 //! A fleet of servers, some of them slow, all disturbed by others on their machines, gets requests
@@ -37,7 +38,7 @@ use crate::{
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Seconds that are measured, after 5 s that are not.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     seconds: u32,
     /// Where chance starts.
     #[arg(long, default_value_t = 1)]
@@ -45,7 +46,10 @@ struct Arguments {
     /// Only strategies whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
-    /// Where to put the picture.
+    /// Where to put the table of the guide.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Where to put the picture of the guide.
     #[arg(long)]
     svg: Option<PathBuf>,
 }
@@ -56,6 +60,9 @@ fn main() -> io::Result<()> {
     let figures = simulate(&cases);
     let results: Vec<(Case, Figures)> = cases.into_iter().zip(figures).collect();
     report::print(&results)?;
+    if let Some(path) = arguments.markdown {
+        fs::write(path, report::markdown(&results))?;
+    }
     if let Some(path) = arguments.svg {
         fs::write(path, chart::draw(&results))?;
     }
@@ -68,29 +75,32 @@ fn cases(arguments: &Arguments) -> Vec<Case> {
         .iter()
         .filter(|strategy| strategy.name.contains(&arguments.only));
     for strategy in chosen {
-        for (balancers, load_percent) in
-            [(1, 70), (20, 70), (100, 70), (1, 90), (20, 90), (100, 90)]
-        {
-            let workload = Workload {
-                balancers,
-                load_percent,
-                seconds: arguments.seconds,
-                seed: arguments.seed,
-                failing: false,
-                joining: false,
-            };
-            cases.push(Case { strategy, workload });
-            if load_percent == 90 && strategy.is_load_aware {
-                for (failing, joining) in [(true, false), (false, true)] {
-                    let workload = Workload {
-                        failing,
-                        joining,
-                        // As long as a figure of so few requests needs.
-                        seconds: if failing { 60 } else { 2 },
-                        ..workload
-                    };
-                    cases.push(Case { strategy, workload });
-                }
+        let plain = |balancers, load_percent| Workload {
+            balancers,
+            load_percent,
+            seconds: arguments.seconds,
+            seed: arguments.seed,
+            failing: false,
+            joining: 0,
+        };
+        let mut add = |workload| cases.push(Case { strategy, workload });
+        add(plain(20, 70));
+        for balancers in [1, 20, 100] {
+            add(plain(balancers, 90));
+        }
+        if strategy.is_load_aware {
+            add(Workload {
+                failing: true,
+                // As long as a figure of so few requests needs.
+                seconds: 60,
+                ..plain(100, 90)
+            });
+            for balancers in [20, 100] {
+                add(Workload {
+                    joining: 10,
+                    seconds: 10,
+                    ..plain(balancers, 90)
+                });
             }
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Figures {
     pub(crate) unevenness: f64,
     /// The requests that went to the endpoint that fails.
     pub(crate) to_failing: usize,
-    /// The requests of its first second that went to the endpoint that joined, over its share.
+    /// The requests to endpoints that joined, each in its first second, over those to a usual one.
     pub(crate) to_joining: f64,
 }
 
@@ -76,10 +76,51 @@ pub(crate) fn print(results: &[(Case, Figures)]) -> io::Result<()> {
         )?;
         if failing {
             write!(out, " {:>9.4}", percent(figures.to_failing))?;
-        } else if joining {
+        } else if joining > 0 {
             write!(out, " {:>9} {:>9.2}", "", figures.to_joining)?;
         }
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// The figures at 90 % load as a table in Markdown, for the guide: p99 in milliseconds by number of
+/// balancers, then with 100 of them the share that a failing endpoint draws and what one that joins
+/// gets.
+pub(crate) fn markdown(results: &[(Case, Figures)]) -> String {
+    let mut table = String::from(
+        "| strategy | 1 balancer | 20 | 100 | requests to one that fails | to one that joins |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    let mut names: Vec<&str> = results.iter().map(|(case, _)| case.strategy.name).collect();
+    names.dedup();
+    for name in names {
+        let find = |balancers, failing, joining| {
+            let found = results.iter().find(|(case, _)| {
+                let workload = case.workload;
+                case.strategy.name == name
+                    && workload.load_percent == 90
+                    && workload.balancers == balancers
+                    && workload.failing == failing
+                    && (workload.joining > 0) == joining
+            });
+            found.map(|(_, figures)| figures)
+        };
+        table += &format!("| {name}");
+        for balancers in [1, 20, 100] {
+            let p99 = find(balancers, false, false).map(|figures| figures.p99_ms);
+            table += &p99.map_or(" |".to_owned(), |p99| format!(" | {p99:.0}"));
+        }
+        let failing = find(100, true, false);
+        table += &failing.map_or(" |".to_owned(), |figures| {
+            let share = 100.0 * figures.to_failing as f64 / figures.requests as f64;
+            format!(" | {share:.3} %")
+        });
+        let joining = find(100, false, true);
+        table += &joining.map_or(" |".to_owned(), |figures| {
+            format!(" | {:.2} of its share", figures.to_joining)
+        });
+        table += " |\n";
+    }
+    table
 }

@@ -18,10 +18,13 @@ use crate::{
     report::{Case, Figures, percentiles},
     strategies::Balancer,
     workload::{
-        ANTAGONIST_NS, ENDPOINTS, FAILING, GIVE_UP_NS, ONE_WAY_NS, SECOND_NS, WARM_UP_NS, Workload,
-        slowness,
+        ANTAGONIST_NS, ENDPOINTS, FAILING, GIVE_UP_NS, ONE_WAY_NS, SECOND_NS, SLOW_EVERY,
+        WARM_UP_NS, Workload, slowness,
     },
 };
+
+/// How many endpoints are not slow.
+const USUAL: usize = ENDPOINTS - ENDPOINTS / SLOW_EVERY;
 
 const FIRST_PORT: u16 = 1_000;
 
@@ -69,7 +72,7 @@ struct Request {
 enum Later {
     Finish { server: usize, request: u32 },
     Disturb { server: usize },
-    Join,
+    Join { nth: usize },
 }
 
 #[derive(Default)]
@@ -77,15 +80,16 @@ struct Results {
     latencies_ms: Vec<f32>,
     errors: usize,
     to_failing: usize,
-    /// In the first second that is measured.
-    first_second: Vec<usize>,
+    /// To those who joined, each in its first second; and to the usual ones meanwhile.
+    to_joining: usize,
+    to_usual: usize,
 }
 
 impl<'a> Run<'a> {
     fn new(case: &'a Case, clock: Clock) -> Self {
         let workload = &case.workload;
         let mut random = Random::from_seed(workload.seed);
-        let servers = ENDPOINTS + usize::from(workload.joining);
+        let servers = ENDPOINTS + workload.joining;
         let fleet = Fleet::new(servers);
         let (mut upstreams, mut balancers) = (Vec::new(), Vec::new());
         for index in 0..workload.balancers {
@@ -104,8 +108,9 @@ impl<'a> Run<'a> {
         for server in 0..servers {
             later.push(Reverse((0, Later::Disturb { server })));
         }
-        if workload.joining {
-            later.push(Reverse((WARM_UP_NS, Later::Join)));
+        for nth in 0..workload.joining {
+            let at_ns = WARM_UP_NS + nth as u64 * SECOND_NS;
+            later.push(Reverse((at_ns, Later::Join { nth })));
         }
         Self {
             workload,
@@ -122,10 +127,7 @@ impl<'a> Run<'a> {
             answers: VecDeque::new(),
             deadlines: VecDeque::new(),
             later,
-            results: Results {
-                first_second: vec![0; servers],
-                ..Results::default()
-            },
+            results: Results::default(),
         }
     }
 
@@ -143,7 +145,8 @@ impl<'a> Run<'a> {
             mut latencies_ms,
             errors,
             to_failing,
-            first_second,
+            to_joining,
+            to_usual,
         } = self.results;
         let [p50_ms, p99_ms, p999_ms] = percentiles(&mut latencies_ms);
         Figures {
@@ -154,7 +157,7 @@ impl<'a> Run<'a> {
             errors,
             unevenness: self.fleet.unevenness(end_ns),
             to_failing,
-            to_joining: joined(&first_second),
+            to_joining: to_joining as f64 / (to_usual as f64 / USUAL as f64),
         }
     }
 
@@ -202,10 +205,10 @@ impl<'a> Run<'a> {
                 let at_ns = now_ns + exponential(ANTAGONIST_NS, &mut self.random);
                 self.later.push(Reverse((at_ns, Later::Disturb { server })));
             }
-            Event::Later(Later::Join) => {
+            Event::Later(Later::Join { nth }) => {
                 self.clock.advance_to(now_ns);
                 for upstream in &self.upstreams {
-                    change(upstream, Change::new().add(spec(ENDPOINTS)));
+                    change(upstream, Change::new().add(spec(ENDPOINTS + nth)));
                 }
             }
         }
@@ -218,11 +221,11 @@ impl<'a> Run<'a> {
             panic!("every endpoint is available");
         };
         let server = index(&pick);
-        if now_ns >= WARM_UP_NS {
+        if let Some(measured_ns) = now_ns.checked_sub(WARM_UP_NS) {
+            let newest = ENDPOINTS + (measured_ns / SECOND_NS) as usize;
             self.results.to_failing += usize::from(server == FAILING);
-            if now_ns < WARM_UP_NS + SECOND_NS {
-                self.results.first_second[server] += 1;
-            }
+            self.results.to_joining += usize::from(server == newest);
+            self.results.to_usual += usize::from(server < ENDPOINTS && slowness(server) == 1.0);
         }
         self.fleet.seen[server]
             .present
@@ -316,21 +319,6 @@ impl<'a> Run<'a> {
             self.results.errors += usize::from(is_error);
         }
     }
-}
-
-/// What the last endpoint got of the first second, over what a usual one did.
-fn joined(first_second: &[usize]) -> f64 {
-    let Some((&joined, others)) = first_second.split_last() else {
-        return 0.0;
-    };
-    let usual = |&(server, _): &(usize, &usize)| slowness(server) == 1.0;
-    let usual: Vec<usize> = others
-        .iter()
-        .enumerate()
-        .filter(usual)
-        .map(|(_, &got)| got)
-        .collect();
-    joined as f64 * usual.len() as f64 / usual.iter().sum::<usize>() as f64
 }
 
 fn spec(server: usize) -> EndpointSpec {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tightrope::balance::{LeastRequest, PeakEwma, RoundRobin, Strategy, WeightedRandom};
+use tightrope::balance::{Aperture, LeastRequest, PeakEwma, RoundRobin, Strategy, WeightedRandom};
 
 use crate::{fleet::Seen, oracle::Oracle, workload::Workload};
 
@@ -21,6 +21,10 @@ pub(crate) struct Balancer<'a> {
     pub(crate) index: usize,
     pub(crate) workload: &'a Workload,
     pub(crate) seen: &'a Arc<[Seen]>,
+}
+
+fn aperture<T>(inner: T, balancer: Balancer<'_>) -> Aperture<T> {
+    Aperture::new(inner, balancer.index, balancer.workload.balancers)
 }
 
 const fn blind(name: &'static str, make: fn(Balancer<'_>) -> Box<dyn Strategy>) -> Named {
@@ -53,6 +57,15 @@ pub(crate) const STRATEGIES: &[Named] = &[
     aware("peak EWMA of 5", |_| Box::new(PeakEwma::new())),
     aware("peak EWMA of 8", |_| Box::new(PeakEwma::with_choices(8))),
     aware("peak EWMA of all", |_| Box::new(PeakEwma::full_scan())),
+    aware("aperture, 2 on least request", |balancer| {
+        Box::new(aperture(LeastRequest::new(), balancer))
+    }),
+    aware("aperture, 2 on peak EWMA", |balancer| {
+        Box::new(aperture(PeakEwma::with_choices(2), balancer))
+    }),
+    aware("aperture, 5 on peak EWMA", |balancer| {
+        Box::new(aperture(PeakEwma::new(), balancer))
+    }),
     blind("oracle", |balancer| {
         Box::new(Oracle(Arc::clone(balancer.seen)))
     }),

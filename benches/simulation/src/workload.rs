@@ -16,8 +16,8 @@ pub(crate) struct Workload {
     pub(crate) seed: u64,
     /// Whether one endpoint answers with an error at once.
     pub(crate) failing: bool,
-    /// Whether an endpoint joins when the measurement begins.
-    pub(crate) joining: bool,
+    /// How many endpoints join, one a second from the beginning of the measurement on.
+    pub(crate) joining: usize,
 }
 
 pub(crate) const ENDPOINTS: usize = 100;

@@ -43,6 +43,8 @@
 //! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`], [`nginx::ConsistentHash`] |
 //! | a client to stay where Envoy would send it | [`envoy::Maglev`], [`envoy::RingHash`] |
 //! | a client to stay where HAProxy would send it | [`haproxy::Source`], [`haproxy::KeyHash`] |
+//! | few connections from many clients to many endpoints | [`Aperture`], [`Subset`] around any of these |
+//! | some of the endpoints only | [`Only`] around any of these |
 //! | the sick rather than nobody | [`FailOpen`] around any of them |
 //! | a rule of your own | [`Strategy`] and [`Picker`] |
 //! | a client for each server, such as a tonic channel | [`in_flight::PerEndpoint`] |
@@ -76,8 +78,8 @@ pub use crate::{
     random::Random,
     service::Balance,
     strategies::{
-        Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, PeakEwma,
-        Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy, haproxy, nginx,
+        Aperture, Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, Only,
+        PeakEwma, Rendezvous, RingHash, RoundRobin, Subset, WeightedRandom, envoy, haproxy, nginx,
     },
     strategy::Strategy,
 };

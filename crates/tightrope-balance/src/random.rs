@@ -20,6 +20,12 @@ impl Random {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
+    /// Draws from a seed that the system gives.
+    #[must_use]
+    pub fn from_os() -> Self {
+        Self::from_seed(Self::seed())
+    }
+
     /// A seed that nobody can foresee; a fixed one where the system has no chance to give.
     pub(crate) fn seed() -> u64 {
         SysRng.try_next_u64().unwrap_or_default()

@@ -14,6 +14,7 @@ mod peak_ewma;
 mod per_endpoint;
 mod per_endpoint_body;
 mod requests;
+mod scope;
 mod service;
 mod shares;
 mod support;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tightrope_balance::{Balance, Context, LeastRequest, PeakEwma, Strategy};
-use tightrope_upstream::{Change, Decay, Failure, Outcome, Upstream};
+use tightrope_upstream::{Change, Decay, Failure, Health, Outcome, Upstream};
 use tokio::time::{Instant, advance};
 
 use crate::support::{number, spec, upstream};
@@ -86,6 +86,24 @@ async fn a_new_endpoint_gets_a_share_like_the_others() {
         let got = fill(&upstream, strategy, 1_000);
         assert!((90..=110).contains(&got[9]), "{got:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_comes_back_starts_like_the_others() {
+    let upstream = upstream(&[1; 5]);
+    let _balance = Balance::new(&upstream, PeakEwma::new(), ());
+    set_latencies(&upstream, &[10, 20, 30, 40, 50]);
+    let set = |health| {
+        let change = Change::new().set_health(crate::support::id(0), health, "test");
+        upstream.apply(change).unwrap();
+    };
+    set(Health::Unhealthy);
+    advance(60 * DECAY).await;
+    set_latencies(&upstream, &[0, 20, 30, 40, 50]);
+    set(Health::Healthy);
+    assert_eq!(latency_ms(&upstream, 0), Some(40)); // the upper of two in the middle
+    // Others, and those without a change, keep theirs.
+    assert_eq!(latency_ms(&upstream, 1), Some(20));
 }
 
 #[tokio::test(start_paused = true)]

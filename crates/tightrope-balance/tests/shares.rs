@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use tightrope_balance::{
-    Balance, Context, LeastRequest, RoundRobin, Strategy as Choose, WeightedRandom, nginx,
+    Balance, Context, LeastRequest, Random, RoundRobin, Strategy as Choose, WeightedRandom, nginx,
 };
 use tightrope_upstream::Pick;
 
@@ -165,15 +165,44 @@ fn the_share_of_a_tried_endpoint_goes_to_the_others_by_weight() {
         let expected = [3, 0, 1, 2];
         for (what, make) in crate::support::STRATEGIES {
             // They go on in a hash space of which the tried one is a part, or in a coarse table; and
-            // two draws that differ do not follow the weights, nor does an order.
-            let differs =
-                what.contains("maglev") || ["nginx_random_two", "first_available"].contains(&what);
-            if !differs && !what.contains("hash") {
+            // two draws that differ do not follow the weights, nor does an order or a scope.
+            let differs = [
+                "hash",
+                "maglev",
+                "random_two",
+                "first_",
+                "aperture",
+                "subset",
+            ];
+            if !differs.iter().any(|part| what.contains(part)) {
                 let got = shares(&weights, make(), 30_000, &context);
                 assert_shares(what, &got, &expected);
             }
         }
     }
+}
+
+#[test]
+fn round_robin_may_start_at_any_turn() {
+    let upstream = upstream(&[1; 10]);
+    let first = |seed| {
+        let strategy = RoundRobin::from_rng(&mut Random::from_seed(seed));
+        let mut balance = Balance::new(&upstream, strategy, ());
+        let mut pick = || number(&balance.pick(&Context::new()).unwrap());
+        let first = pick();
+        for next in 1..25 {
+            assert_eq!(pick(), (first + next) % 10);
+        }
+        first
+    };
+    let mut starts = [0; 10];
+    for seed in 0..1_000 {
+        starts[first(seed)] += 1;
+    }
+    assert!(
+        starts.iter().all(|got| (60..140).contains(got)),
+        "{starts:?}"
+    );
 }
 
 #[test]

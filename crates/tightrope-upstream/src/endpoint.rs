@@ -117,6 +117,12 @@ impl Endpoint {
         Self { spec, record }
     }
 
+    /// The same endpoint seen with another weight.
+    pub(crate) fn with_weight(&self, weight: Weight) -> Self {
+        let spec = self.spec.clone().with_weight(weight);
+        Self::new(spec, Arc::clone(&self.record))
+    }
+
     /// What is configured of it.
     #[must_use]
     pub const fn spec(&self) -> &EndpointSpec {

@@ -154,6 +154,18 @@ impl Latency {
         );
     }
 
+    /// Until samples say otherwise answers take `latency`, if by now they take less or nothing is known.
+    pub(crate) fn assume(&self, now: Tick, latency: Duration, decay: Decay) {
+        let assumed = ns(latency);
+        self.update(
+            |average, last| {
+                let faded = average.map(|average| average * decay.keeps(now.since(last)));
+                faded.is_none_or(|faded| faded < assumed).then_some(assumed)
+            },
+            now,
+        );
+    }
+
     /// The average as it is by now, if there is one.
     pub(crate) fn estimate_ns(&self, now: Tick, decay: Decay) -> Option<f32> {
         // Relaxed, here and below: the word orders nothing but itself.

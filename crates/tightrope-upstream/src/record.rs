@@ -145,6 +145,13 @@ impl Record {
         self.latency.raise(self.tick(at), latency);
     }
 
+    /// Takes `latency` for true until samples say otherwise, if by now it is less or nothing is
+    /// known: for an endpoint that comes, or comes back after its latency faded, so that it does not
+    /// draw everybody.
+    pub fn assume_latency(&self, at: Instant, latency: Duration, decay: Decay) {
+        self.latency.assume(self.tick(at), latency, decay);
+    }
+
     /// How many times busier the endpoint is to count because it fails: 1 where it does not.
     ///
     /// An endpoint that fails fast looks idle and quick. So a failure of [its own](crate::Fault::Upstream)

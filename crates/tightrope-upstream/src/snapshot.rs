@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Availability, Endpoint, EndpointId, Group};
+use crate::{Availability, Endpoint, EndpointId, Group, Weight};
 
 /// An immutable view of an upstream: its members and their availability at one generation.
 ///
@@ -77,6 +77,41 @@ impl Snapshot {
         });
         let layout = Arc::clone(&self.layout);
         self.next(self.generation, layout, availability.collect())
+    }
+
+    /// The same members with other weights, for a strategy inside another that narrows its choice.
+    ///
+    /// `weight` is asked for the weight of each candidate, by index; one of 0 is no candidate any
+    /// more. Records are shared, so what is learned through one view holds in all.
+    ///
+    /// The layout generation stays. Give the same weights for the same layout, or a strategy that
+    /// keeps a table for it would not notice.
+    #[must_use]
+    pub fn with_weights(&self, mut weight: impl FnMut(usize) -> Weight) -> Self {
+        let mut availability = self.availability.clone();
+        let mut members = self.layout.members.clone();
+        let mut candidates = self.layout.candidates.to_vec();
+        candidates.retain(|&index| {
+            let index = index as usize;
+            let (member, weight) = (&mut members[index], weight(index));
+            if weight == Weight::ZERO {
+                if availability[index].is_available() {
+                    availability[index] = Availability::Unweighted;
+                }
+                return false;
+            }
+            if weight != member.weight() {
+                *member = Arc::new(member.with_weight(weight));
+            }
+            true
+        });
+        let layout = Layout {
+            generation: self.layout.generation,
+            active: self.layout.active.clone(),
+            members,
+            candidates: candidates.into(),
+        };
+        self.next(self.generation, Arc::new(layout), availability)
     }
 
     /// The name of the upstream.

@@ -110,6 +110,28 @@ async fn an_answer_that_did_not_come_only_raises_the_latency() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_assumed_latency_holds_where_less_is_known() {
+    let upstream = upstream();
+    let a = endpoint(&upstream);
+    let assume = |ms: u32| {
+        let record = a.record();
+        record.assume_latency(Instant::now(), ms * MS, Decay::over(DECAY));
+    };
+    assume(30);
+    assert_near(latency_ms(&a), 30.0);
+    assume(20);
+    assert_near(latency_ms(&a), 30.0);
+    // It weighs as much as one that was measured.
+    advance(DECAY).await;
+    add(&a, 10 * MS);
+    assert_near(latency_ms(&a), 10.0 + 20.0 / std::f64::consts::E);
+    // What has faded counts as what it faded to.
+    advance(3 * DECAY).await;
+    assume(5);
+    assert_near(latency_ms(&a), 5.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_latency_outlives_changes_of_weight_and_group() {
     let upstream = upstream();
     add(&endpoint(&upstream), 20 * MS);

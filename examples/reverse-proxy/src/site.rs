@@ -6,8 +6,8 @@ use http::{HeaderName, Request, header::HOST};
 use hyper::body::Incoming;
 use tightrope::{
     balance::{
-        Balance, Context, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, Rendezvous,
-        RingHash, RoundRobin, Strategy, WeightedRandom, envoy,
+        Balance, Context, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma,
+        Rendezvous, RingHash, RoundRobin, Strategy, WeightedRandom, envoy,
         haproxy::{self, HashType},
         nginx,
     },
@@ -139,6 +139,7 @@ fn strategy(config: &config::Upstream) -> Box<dyn Strategy> {
         config::Strategy::WeightedRandom => Box::new(WeightedRandom::new()),
         config::Strategy::LeastRequest => Box::new(LeastRequest::new()),
         config::Strategy::LeastRequestFullScan => Box::new(LeastRequest::full_scan()),
+        config::Strategy::PeakEwma => Box::new(PeakEwma::new()),
         config::Strategy::FirstAvailable => Box::new(FirstAvailable::new()),
         config::Strategy::Maglev => Box::new(Maglev::new()),
         config::Strategy::RingHash => Box::new(RingHash::new()),

@@ -1,6 +1,7 @@
 //! The strategies, one a file.
 
 mod alias;
+mod arrivals;
 mod draw;
 pub mod envoy;
 mod fail_open;
@@ -12,6 +13,7 @@ pub mod nginx;
 mod peak_ewma;
 mod round_robin;
 mod schedule;
+mod scope;
 mod stride;
 mod weighted_random;
 
@@ -22,6 +24,7 @@ pub use self::{
     least_request::LeastRequest,
     peak_ewma::PeakEwma,
     round_robin::RoundRobin,
+    scope::{Aperture, Only, Subset},
     weighted_random::WeightedRandom,
 };
 

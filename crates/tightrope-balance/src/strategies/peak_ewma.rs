@@ -1,11 +1,11 @@
 //! To the one that will answer soonest.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tightrope_upstream::{Decay, Endpoint, Fault, Observer, Outcome, Sample, Snapshot};
 use tokio::time::Instant;
 
-use super::draw::Draw;
+use super::{arrivals::Arrivals, draw::Draw};
 use crate::{Context, Picker, Random, Strategy};
 
 /// To the endpoint that costs least, of a few drawn ones or of all, where cost is how long its
@@ -18,8 +18,8 @@ use crate::{Context, Picker, Random, Strategy};
 /// Where balancers do not see each other's requests, latency tells them what counts of their own
 /// cannot.
 ///
-/// An endpoint without a latency of its own yet is taken to be as fast as one of the others it is
-/// compared with, so it is neither avoided nor overrun. Of equals the first drawn is taken, and draws
+/// An endpoint that comes, or comes back, is taken to be like the others: it starts with their median
+/// latency, so it is neither avoided nor overrun. Of equals the first drawn is taken, and draws
 /// follow the weights. Latencies count from the pick to the head of the answer. 32 bytes an endpoint
 /// for draws and feedback; the latency itself is part of every endpoint's record.
 ///
@@ -42,6 +42,7 @@ pub struct PeakEwma {
     choices: Option<usize>,
     decay: Decay,
     clocks: Arc<[Arc<dyn Observer>]>,
+    arrivals: Arrivals,
 }
 
 #[derive(Debug)]
@@ -93,6 +94,31 @@ impl PeakEwma {
             choices: self.choices,
             decay: Decay::over(decay),
             clocks: Arc::default(),
+            arrivals: Arrivals::default(),
+        }
+    }
+
+    /// Lets `arrivals` start like the others.
+    fn welcome(&self, snapshot: &Snapshot, arrivals: &HashSet<u64>) {
+        let (members, now) = (snapshot.members(), Instant::now());
+        let available = snapshot
+            .available()
+            .iter()
+            .map(|&index| &members[index as usize]);
+        let (new, old): (Vec<_>, Vec<_>) = available
+            .map(|endpoint| endpoint.record())
+            .partition(|record| arrivals.contains(&record.serial()));
+        let old = old
+            .iter()
+            .filter_map(|record| record.latency_ns(now, self.decay));
+        let mut latencies: Vec<f32> = old.collect();
+        if latencies.is_empty() {
+            return;
+        }
+        let middle = latencies.len() / 2;
+        let (_, &mut median, _) = latencies.select_nth_unstable_by(middle, f32::total_cmp);
+        for record in new {
+            record.assume_latency(now, Duration::from_nanos(median as u64), self.decay);
         }
     }
 
@@ -101,6 +127,7 @@ impl PeakEwma {
             choices,
             decay: Decay::over(DECAY),
             clocks: Arc::default(),
+            arrivals: Arrivals::default(),
         }
     }
 }
@@ -119,6 +146,10 @@ impl Strategy for PeakEwma {
         if self.clocks.len() < members.len() {
             let clock = || Arc::new(Clock { decay: self.decay }) as Arc<dyn Observer>;
             self.clocks = members.iter().map(|_| clock()).collect();
+        }
+        let arrivals = self.arrivals.since_last(snapshot);
+        if !arrivals.is_empty() {
+            self.welcome(snapshot, &arrivals);
         }
         let weights = available
             .iter()

@@ -67,6 +67,23 @@ impl RoundRobin {
         Self::default()
     }
 
+    /// From a turn of the sequence that `random` gives, so that a fleet of balancers that start
+    /// together does not march in step from endpoint to endpoint.
+    ///
+    /// ```
+    /// use tightrope_balance::{Random, RoundRobin};
+    ///
+    /// let strategy = RoundRobin::from_rng(&mut Random::from_os());
+    /// ```
+    #[must_use]
+    pub fn from_rng(random: &mut Random) -> Self {
+        let strategy = Self::new();
+        // Far from where the count comes round. Relaxed: nobody else has it yet.
+        let turn = random.next_u64() >> 1;
+        strategy.tickets.first.store(turn, Ordering::Relaxed);
+        strategy
+    }
+
     pub(crate) fn picker(&self, snapshot: &Arc<Snapshot>) -> RoundRobinPicker {
         let weights: Vec<u32> = snapshot
             .available()

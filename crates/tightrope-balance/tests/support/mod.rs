@@ -5,8 +5,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
-    Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous, RingHash,
-    RoundRobin, Strategy, WeightedRandom, envoy,
+    Aperture, Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous,
+    RingHash, RoundRobin, Strategy, Subset, WeightedRandom, envoy,
     haproxy::{self, HashType},
     nginx,
 };
@@ -57,7 +57,7 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 29] = [
+pub(crate) const STRATEGIES: [(&str, Make); 31] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("first_available", || Box::new(FirstAvailable::new())),
@@ -71,6 +71,12 @@ pub(crate) const STRATEGIES: [(&str, Make); 29] = [
     ("peak_ewma", || Box::new(PeakEwma::new())),
     ("peak_ewma_of_2", || Box::new(PeakEwma::with_choices(2))),
     ("peak_ewma_of_all", || Box::new(PeakEwma::full_scan())),
+    ("aperture_of_peak_ewma", || {
+        Box::new(Aperture::new(PeakEwma::new(), 1, 3).with_endpoints(2))
+    }),
+    ("subset_of_round_robin", || {
+        Box::new(Subset::new(RoundRobin::new(), "a", 2))
+    }),
     ("ip_hash", || Box::new(nginx::IpHash::new())),
     ("key_hash", || Box::new(nginx::KeyHash::new())),
     ("nginx_consistent_hash", || {

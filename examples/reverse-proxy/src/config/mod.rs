@@ -160,6 +160,7 @@ pub(crate) enum Strategy {
     WeightedRandom,
     LeastRequest,
     LeastRequestFullScan,
+    PeakEwma,
     FirstAvailable,
     Maglev,
     RingHash,
@@ -473,11 +474,12 @@ impl Limits {
 }
 
 impl Strategy {
-    const NAMES: [(&'static str, Self); 19] = [
+    const NAMES: [(&'static str, Self); 20] = [
         ("round_robin", Self::RoundRobin),
         ("weighted_random", Self::WeightedRandom),
         ("least_request", Self::LeastRequest),
         ("least_request_full_scan", Self::LeastRequestFullScan),
+        ("peak_ewma", Self::PeakEwma),
         ("first_available", Self::FirstAvailable),
         ("maglev", Self::Maglev),
         ("ring_hash", Self::RingHash),
