@@ -19,7 +19,7 @@ use crate::{
     strategies::Balancer,
     workload::{
         ANTAGONIST_NS, ENDPOINTS, FAILING, GIVE_UP_NS, ONE_WAY_NS, SECOND_NS, SLOW_EVERY,
-        WARM_UP_NS, Workload, slowness,
+        WARM_UP_NS, Workload, is_slow,
     },
 };
 
@@ -30,7 +30,7 @@ const FIRST_PORT: u16 = 1_000;
 
 /// Runs `case`.
 pub(crate) fn run(case: &Case) -> Figures {
-    Clock::run(|clock| Run::new(case, clock).to_end())
+    Clock::run(|clock| Run::new(case, clock).finish())
 }
 
 struct Run<'a> {
@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn to_end(mut self) -> Figures {
+    fn finish(mut self) -> Figures {
         let end_ns = self.workload.end_ns();
         let mut is_measuring = false;
         while let Some((now_ns, event)) = self.next().filter(|&(at_ns, _)| at_ns < end_ns) {
@@ -225,7 +225,7 @@ impl<'a> Run<'a> {
             let newest = ENDPOINTS + (measured_ns / SECOND_NS) as usize;
             self.results.to_failing += usize::from(server == FAILING);
             self.results.to_joining += usize::from(server == newest);
-            self.results.to_usual += usize::from(server < ENDPOINTS && slowness(server) == 1.0);
+            self.results.to_usual += usize::from(server < ENDPOINTS && !is_slow(server));
         }
         self.fleet.seen[server]
             .present

@@ -53,9 +53,10 @@ impl Workload {
 
 /// How many times slower than a usual one `endpoint` is by itself.
 pub(crate) fn slowness(endpoint: usize) -> f64 {
-    if endpoint % SLOW_EVERY == 0 {
-        SLOW
-    } else {
-        1.0
-    }
+    if is_slow(endpoint) { SLOW } else { 1.0 }
+}
+
+/// Those that join are not.
+pub(crate) fn is_slow(endpoint: usize) -> bool {
+    endpoint < ENDPOINTS && endpoint.is_multiple_of(SLOW_EVERY)
 }

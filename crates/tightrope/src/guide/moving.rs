@@ -1,0 +1,78 @@
+//! Moving from nginx, HAProxy or Envoy.
+//!
+//! What keeps clients where they were, and what is better done otherwise here. The strategies of the
+//! modules [`nginx`], [`haproxy`] and [`envoy`] place every key exactly as the servers they are named
+//! after, which is tested against recordings of those; so some clients can be moved first, or both
+//! run side by side. Where nothing has to match, prefer what the last column says.
+//!
+//! # nginx
+//!
+//! | in nginx | the same here | or rather |
+//! | --- | --- | --- |
+//! | nothing said | [`RoundRobin`]: nginx's order | [`PeakEwma`] |
+//! | `least_conn` | [`nginx::LeastConn`] | [`PeakEwma`] |
+//! | `ip_hash` | [`nginx::IpHash`] | [`Maglev`] on [`HashOn::client`]: whole addresses, not networks of 256 |
+//! | `hash $key` | [`nginx::KeyHash`] | [`Maglev`]: moves fewer keys when a server leaves |
+//! | `hash $key consistent` | [`nginx::ConsistentHash`] | [`Maglev`], [`Bounded`] if some keys are hot |
+//! | `random`, `random two` | [`nginx::Random`], [`nginx::RandomTwo`] | [`PeakEwma`] |
+//! | `weight=3` | [`EndpointSpec::with_weight`] | |
+//! | `down` | [`Change::drain`]: what is in flight ends | |
+//!
+//! A server that nginx would mark as failed after `max_fails` keeps its share here unless it is
+//! probed (`tightrope-health`) or the strategy looks at load: those leave it alone after one failure,
+//! for a time that grows, see [`Record::penalty`]. In both cases a request whose connection could not be
+//! made goes to another endpoint (`tightrope-retry`). `backup` and `max_conns` have no equivalent yet.
+//!
+//! # HAProxy
+//!
+//! | in HAProxy | the same here | or rather |
+//! | --- | --- | --- |
+//! | `balance roundrobin`, `static-rr` | [`RoundRobin`]: the same shares, another order | [`PeakEwma`] |
+//! | `balance leastconn` | [`LeastRequest::full_scan`]: the same cost, random among equals | [`PeakEwma`] |
+//! | `balance random(2)` | [`LeastRequest::new`] | [`PeakEwma`] |
+//! | `balance source` | [`haproxy::Source`] | [`Maglev`] on [`HashOn::client`] |
+//! | `balance hdr(name)` | [`haproxy::KeyHash`] on the header's value | [`Maglev`] |
+//! | `hash-type`, `hash-balance-factor` | [`haproxy::HashType`], `with_hash_balance_factor` | [`Bounded`] |
+//! | `balance first` | [`FirstAvailable`], which does not go on when one is busy | |
+//! | `inter`, `rise`, `fall` | the same names in `tightrope-health` | |
+//!
+//! # Envoy
+//!
+//! | in Envoy | the same here | or rather |
+//! | --- | --- | --- |
+//! | `ROUND_ROBIN`, `RANDOM` | [`RoundRobin`], [`WeightedRandom`] | [`PeakEwma`] |
+//! | `LEAST_REQUEST` | [`LeastRequest::with_choices`] | [`PeakEwma`] |
+//! | `MAGLEV`, `RING_HASH` | [`envoy::Maglev`], [`envoy::RingHash`] | [`Maglev`] |
+//! | `hash_balance_factor` | `with_hash_balance_factor` of these two | [`Bounded`] |
+//! | subsets of a cluster | [`Only`] around any strategy | |
+//!
+//! Outlier ejection, priorities and zones have no equivalent yet.
+//!
+//! [`Bounded`]: crate::balance::Bounded
+//! [`Change::drain`]: crate::upstream::Change::drain
+//! [`EndpointSpec::with_weight`]: crate::upstream::EndpointSpec::with_weight
+//! [`FirstAvailable`]: crate::balance::FirstAvailable
+//! [`HashOn::client`]: crate::balance::HashOn::client
+//! [`LeastRequest::full_scan`]: crate::balance::LeastRequest::full_scan
+//! [`LeastRequest::new`]: crate::balance::LeastRequest::new
+//! [`LeastRequest::with_choices`]: crate::balance::LeastRequest::with_choices
+//! [`Maglev`]: crate::balance::Maglev
+//! [`Only`]: crate::balance::Only
+//! [`PeakEwma`]: crate::balance::PeakEwma
+//! [`Record::penalty`]: crate::upstream::Record::penalty
+//! [`RoundRobin`]: crate::balance::RoundRobin
+//! [`WeightedRandom`]: crate::balance::WeightedRandom
+//! [`envoy::Maglev`]: crate::balance::envoy::Maglev
+//! [`envoy::RingHash`]: crate::balance::envoy::RingHash
+//! [`envoy`]: crate::balance::envoy
+//! [`haproxy::HashType`]: crate::balance::haproxy::HashType
+//! [`haproxy::KeyHash`]: crate::balance::haproxy::KeyHash
+//! [`haproxy::Source`]: crate::balance::haproxy::Source
+//! [`haproxy`]: crate::balance::haproxy
+//! [`nginx::ConsistentHash`]: crate::balance::nginx::ConsistentHash
+//! [`nginx::IpHash`]: crate::balance::nginx::IpHash
+//! [`nginx::KeyHash`]: crate::balance::nginx::KeyHash
+//! [`nginx::LeastConn`]: crate::balance::nginx::LeastConn
+//! [`nginx::RandomTwo`]: crate::balance::nginx::RandomTwo
+//! [`nginx::Random`]: crate::balance::nginx::Random
+//! [`nginx`]: crate::balance::nginx
