@@ -21,6 +21,7 @@ mod workload;
 
 use std::{
     fs, io,
+    panic::resume_unwind,
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -128,7 +129,7 @@ fn simulate(cases: &[Case]) -> Vec<Figures> {
             .collect();
         workers
             .into_iter()
-            .flat_map(|worker| worker.join().unwrap_or_default())
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
             .collect()
     });
     done.sort_by_key(|&(index, _)| index);

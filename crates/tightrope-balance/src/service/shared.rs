@@ -78,17 +78,19 @@ impl Shared {
         let mut selection = self.selection.load();
         loop {
             let observers = selection.picker.observers();
+            let timed;
             let context = if observers.is_empty() {
-                *context
+                context
             } else {
-                context.at(Instant::now())
+                timed = context.at(Instant::now());
+                &timed
             };
             let members = selection.snapshot.members();
-            let chosen = selection.picker.pick(&context, random);
+            let chosen = selection.picker.pick(context, random);
             let Some((index, endpoint)) =
-                chosen.and_then(|index| members.get(index).map(|endpoint| (index, endpoint)))
+                chosen.and_then(|index| Some((index, members.get(index)?)))
             else {
-                return Err(selection.nobody(&context));
+                return Err(selection.nobody(context));
             };
             if let Some(pick) = endpoint.pick() {
                 return Ok(match observers.get(index) {
@@ -100,7 +102,7 @@ impl Shared {
             // there. If not, the picker chose somebody whom it should not have.
             let newer = self.selection.load();
             if Arc::ptr_eq(&selection, &newer) {
-                return Err(selection.nobody(&context));
+                return Err(selection.nobody(context));
             }
             selection = newer;
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tightrope_upstream::Snapshot;
 
+use super::in_order;
 use crate::{Context, Picker, Random, Strategy};
 
 /// Always the first available endpoint, in the order of configuration; the others only while it
@@ -58,8 +59,6 @@ impl Strategy for FirstAvailable {
 
 impl Picker for FirstAvailablePicker {
     fn pick(&self, context: &Context<'_>, _: &mut Random) -> Option<usize> {
-        let members = self.0.members();
-        let mut available = self.0.available().iter().map(|&index| index as usize);
-        available.find(|&index| !context.has_tried(&members[index]))
+        in_order(&self.0, context).next()
     }
 }

@@ -32,15 +32,18 @@ use tightrope_upstream::Snapshot;
 
 use crate::{Context, Random};
 
+/// The available members that were not tried, in order.
+fn in_order(snapshot: &Snapshot, context: &Context<'_>) -> impl Iterator<Item = usize> + Clone {
+    let available = snapshot.available().iter().map(|&index| index as usize);
+    available.filter(|&index| !context.has_tried(&snapshot.members()[index]))
+}
+
 /// An available member that was not tried, by weight, looking at all of them: what a retry falls
 /// back to when its draws or turns keep hitting members that were tried.
 fn untried(snapshot: &Snapshot, context: &Context<'_>, random: &mut Random) -> Option<usize> {
     let members = snapshot.members();
     let untried = || {
-        let available = snapshot.available().iter().map(|&index| index as usize);
-        available
-            .filter(|&index| !context.has_tried(&members[index]))
-            .map(|index| (index, u64::from(members[index].weight().get())))
+        in_order(snapshot, context).map(|index| (index, u64::from(members[index].weight().get())))
     };
     let mut left = random.below(untried().map(|(_, weight)| weight).sum());
     let mut in_order = untried();

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tightrope_upstream::{Decay, Endpoint, Fault, Observer, Outcome, Sample, Snapshot};
 use tokio::time::Instant;
 
-use super::{arrivals::Arrivals, draw::Draw};
+use super::{arrivals::Arrivals, draw::Draw, in_order};
 use crate::{Context, Picker, Random, Strategy};
 
 /// To the endpoint that costs least, of a few drawn ones or of all, where cost is how long its
@@ -20,8 +20,8 @@ use crate::{Context, Picker, Random, Strategy};
 ///
 /// An endpoint that comes, or comes back, is taken to be like the others: it starts with their median
 /// latency, so it is neither avoided nor overrun. Of equals the first drawn is taken, and draws
-/// follow the weights. Latencies count from the pick to the head of the answer. 32 bytes an endpoint
-/// for draws and feedback; the latency itself is part of every endpoint's record.
+/// follow the weights. Latencies count from the pick to the head of the answer. About 80 bytes an
+/// endpoint for draws and feedback; the latency itself is part of every endpoint's record.
 ///
 /// Do not choose it where answers take as long as what is asked for, such as long polls or reports:
 /// then latency says nothing of the endpoint, and [`LeastRequest`](crate::LeastRequest) is right.
@@ -75,14 +75,14 @@ impl PeakEwma {
     /// more are available all of them are compared.
     #[must_use]
     pub fn with_choices(choices: usize) -> Self {
-        Self::looking_at(Some(choices.clamp(2, Draw::MOST)))
+        Self::looking_at(Some(choices.clamp(2, Draw::MOST)), DECAY)
     }
 
     /// The best of all, elsewhere called least time. Time grows with their number, and balancers
     /// that do not see each other's requests run to the same one more often.
     #[must_use]
     pub fn full_scan() -> Self {
-        Self::looking_at(None)
+        Self::looking_at(None, DECAY)
     }
 
     /// Forgets latencies over `decay`: after it 37 % of what was is left. From 1 ms; default 10 s.
@@ -90,12 +90,7 @@ impl PeakEwma {
     /// Latencies belong to the endpoint: balancers that share one should agree on this.
     #[must_use]
     pub fn with_decay(self, decay: Duration) -> Self {
-        Self {
-            choices: self.choices,
-            decay: Decay::over(decay),
-            clocks: Arc::default(),
-            arrivals: Arrivals::default(),
-        }
+        Self::looking_at(self.choices, decay)
     }
 
     /// Lets `arrivals` start like the others.
@@ -122,10 +117,10 @@ impl PeakEwma {
         }
     }
 
-    fn looking_at(choices: Option<usize>) -> Self {
+    fn looking_at(choices: Option<usize>, decay: Duration) -> Self {
         Self {
             choices,
-            decay: Decay::over(DECAY),
+            decay: Decay::over(decay),
             clocks: Arc::default(),
             arrivals: Arrivals::default(),
         }
@@ -213,15 +208,14 @@ impl PeakEwmaPicker {
 impl Picker for PeakEwmaPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
         let (draw, now) = (self.draw.as_ref()?, context.now());
-        let (members, available) = (draw.snapshot().members(), draw.snapshot().available());
+        let members = draw.snapshot().members();
         if let Some(choices) = self.choices {
             let drawn = draw.some(choices, context, random);
             return self.cheapest(members, drawn.iter(), now);
         }
         // From one that is drawn by weight, so that equals share by weight.
         let first = draw.one(context, random)?;
-        let all = available.iter().map(|&index| index as usize);
-        let untried = all.filter(|&index| !context.has_tried(&members[index]));
+        let untried = in_order(draw.snapshot(), context);
         self.cheapest(members, std::iter::once(first).chain(untried), now)
     }
 

@@ -32,11 +32,11 @@
 //!
 //! - Shares that do not follow the load overrun the slow servers, whatever the number of balancers: a
 //!   queue that gets more than it can do only grows.
-//! - Counts of requests in flight are as good as anything for one balancer. With a hundred, each has
-//!   less than one request on most servers, and a count of 0 or 1 says nothing. The others' requests
+//! - Counts of requests in flight come near the best for one balancer that looks at all. With a hundred,
+//!   each has less than one request on most servers, and a count of 0 or 1 says nothing. The others' requests
 //!   show in the latency.
-//! - More draws help: five are nearly as good as a look at everybody, for a twentieth of its cost,
-//!   and are what [`PeakEwma::new`] does. Looking at all herds a newcomer's share away: all
+//! - More draws help. With up to twenty balancers five come near a look at everybody, for a
+//!   twentieth of the looks, and are what [`PeakEwma::new`] does; with a hundred they take twice as long. Looking at all herds a newcomer's share away: all
 //!   balancers agree that somebody else is a little better.
 //! - An [`Aperture`] lets each balancer send more to fewer servers, so that it learns more of
 //!   each, and saves connections.

@@ -11,7 +11,7 @@ use std::{
 use tightrope_upstream::Snapshot;
 
 use super::random::Load;
-use crate::{Context, Picker, Random, Strategy};
+use crate::{Context, Picker, Random, Strategy, strategies::in_order};
 
 /// nginx's `least_conn`: to the endpoint with the fewest requests in flight for its weight.
 ///
@@ -96,14 +96,7 @@ impl LeastConnPicker {
     /// The available who were not tried, with their load.
     fn loads(&self, context: &Context<'_>) -> impl Iterator<Item = (usize, Load)> {
         let members = self.snapshot.members();
-        let available = self
-            .snapshot
-            .available()
-            .iter()
-            .map(|&index| index as usize);
-        available
-            .filter(|&index| !context.has_tried(&members[index]))
-            .map(|index| (index, Load::of(&members[index])))
+        in_order(&self.snapshot, context).map(|index| (index, Load::of(&members[index])))
     }
 
     /// One step of smooth weighted round robin among those whose load is `least`.

@@ -33,9 +33,7 @@ use crate::{Picker, Strategy};
 #[derive(Debug)]
 pub struct Aperture<T> {
     inner: T,
-    place: u64,
-    clients: u64,
-    endpoints: u64,
+    reach: Reach,
     narrow: Narrow,
 }
 
@@ -46,9 +44,11 @@ impl<T> Aperture<T> {
         let clients = clients.max(1) as u64;
         Self {
             inner,
-            place: place as u64 % clients,
-            clients,
-            endpoints: 12,
+            reach: Reach {
+                place: place as u64 % clients,
+                clients,
+                endpoints: 12,
+            },
             narrow: Narrow::default(),
         }
     }
@@ -57,18 +57,14 @@ impl<T> Aperture<T> {
     /// all of them are out, and with weights that are very uneven some clients have little.
     #[must_use]
     pub const fn with_endpoints(mut self, endpoints: usize) -> Self {
-        self.endpoints = if endpoints == 0 { 1 } else { endpoints as u64 };
+        self.reach.endpoints = if endpoints == 0 { 1 } else { endpoints as u64 };
         self
     }
 }
 
 impl<T: Strategy> Strategy for Aperture<T> {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        let reach = Reach {
-            place: self.place,
-            clients: self.clients,
-            endpoints: self.endpoints,
-        };
+        let reach = self.reach;
         let inner = self.narrow.build(&mut self.inner, snapshot, |snapshot| {
             reach.weights(snapshot)
         });
@@ -81,7 +77,7 @@ impl<T: Strategy> Strategy for Aperture<T> {
 
 /// The part of the ring that a client looks at. The ring has one unit for each pair of a client and
 /// an endpoint, so that all that happens on it is in whole units.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Reach {
     place: u64,
     clients: u64,
