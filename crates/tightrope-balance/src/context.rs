@@ -21,6 +21,7 @@ pub struct Context<'r> {
     key: Option<&'r [u8]>,
     attempt: Option<&'r Attempt>,
     now: Option<Instant>,
+    is_dry_run: bool,
 }
 
 /// Tells the balancer what a strategy may know of a request of type `R`.
@@ -59,6 +60,7 @@ impl<'r> Context<'r> {
             key: None,
             attempt: None,
             now: None,
+            is_dry_run: false,
         }
     }
 
@@ -87,6 +89,19 @@ impl<'r> Context<'r> {
     pub(crate) const fn at(mut self, now: Instant) -> Self {
         self.now = Some(now);
         self
+    }
+
+    /// To see what would be picked.
+    pub(crate) const fn for_dry_run(mut self) -> Self {
+        self.is_dry_run = true;
+        self
+    }
+
+    /// Whether nothing will be sent: then a picker takes no turn and changes nothing else that later
+    /// picks depend on.
+    #[must_use]
+    pub const fn is_dry_run(&self) -> bool {
+        self.is_dry_run
     }
 
     /// When the pick is made. A balancer reads the clock before it asks a picker that has

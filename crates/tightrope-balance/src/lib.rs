@@ -37,11 +37,13 @@
 //! | no state to share | [`WeightedRandom`] |
 //! | the less busy one | [`LeastRequest`] |
 //! | the less busy and faster one | [`PeakEwma`] |
+//! | each in turn, by the load that it reports | [`orca::WeightedRoundRobin`] |
 //! | one, and the next only while it is out | [`FirstAvailable`] |
 //! | a key or client to stay on one endpoint | [`Maglev`], [`RingHash`], [`Rendezvous`], [`Jump`]; [`HashOn`] says what is hashed |
 //! | the same, but nobody overrun | [`Bounded`] around any of these |
 //! | a client to stay where nginx would send it | [`nginx::IpHash`], [`nginx::KeyHash`], [`nginx::ConsistentHash`] |
 //! | a client to stay where Envoy would send it | [`envoy::Maglev`], [`envoy::RingHash`] |
+//! | a service spread by load as Envoy would | [`envoy::LeastRequest`] |
 //! | a client to stay where HAProxy would send it | [`haproxy::Source`], [`haproxy::KeyHash`] |
 //! | few connections from many clients to many endpoints | [`Aperture`], [`Subset`] around any of these |
 //! | some of the endpoints only | [`Only`] around any of these |
@@ -56,14 +58,17 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `http-body` | picks that end with the body of an `http::Response`, in [`in_flight`] |
+//! | `orca` | load reports from the heads and trailers of an `http::Response`, in [`orca`] |
 //!
 //! What this crate does not do: probe endpoints (`tightrope-health`), retry (`tightrope-retry`),
 //! speak HTTP (`tightrope-proxy`).
 
 mod context;
 mod error;
+mod explain;
 pub mod in_flight;
 mod layer;
+pub mod orca;
 mod picker;
 mod random;
 pub mod service;
@@ -73,6 +78,7 @@ mod strategy;
 pub use crate::{
     context::{Context, Describe, NoContext},
     error::BalanceError,
+    explain::{Candidate, Explanation},
     layer::BalanceLayer,
     picker::Picker,
     random::Random,

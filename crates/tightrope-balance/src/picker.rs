@@ -13,8 +13,16 @@ use crate::{Context, Random};
 pub trait Picker: Debug + Send + Sync + 'static {
     /// The index, in the members of the snapshot, of the endpoint for a request.
     ///
-    /// It is one that is available and was not tried before; `None` only where there is none.
+    /// It is one that is available and was not tried before; `None` only where there is none. In a
+    /// [dry run](Context::is_dry_run) nothing changes but `random`.
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize>;
+
+    /// What the endpoint with this index is compared by, the lower the better, to be
+    /// [explained](crate::Balance::explain) to a human. `None` unless endpoints are compared.
+    fn score(&self, index: usize, context: &Context<'_>) -> Option<f64> {
+        let _ = (index, context);
+        None
+    }
 
     /// Who is told how attempts went: one for each member of the snapshot, by index. None unless
     /// the strategy learns from attempts.

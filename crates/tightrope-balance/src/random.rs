@@ -10,7 +10,8 @@ use rand::{
 /// A source of chance for pickers. The same seed gives the same numbers, on every machine.
 ///
 /// Each clone of a [`Balance`](crate::Balance) has its own, so drawing needs no lock and no shared
-/// counter. It is not fit for secrets. Source: xoshiro256++ by Blackman and Vigna.
+/// counter. A clone draws the same numbers. It is not fit for secrets. Source: xoshiro256++ by Blackman and Vigna.
+#[derive(Clone)]
 pub struct Random(Xoshiro256PlusPlus);
 
 impl Random {
@@ -43,6 +44,11 @@ impl Random {
         } else {
             self.0.random_range(..bound)
         }
+    }
+
+    /// A number from 0 up to, but not including, 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// An index below `bound`; 0 where `bound` is 0.

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use tightrope_balance::{
     Context,
-    envoy::{HashFunction, Maglev, RingHash},
+    envoy::{HashFunction, LeastRequest, Maglev, RingHash},
 };
 
 use crate::vectors::replay;
@@ -55,4 +55,11 @@ fn bounded_ring_hash_follows_envoy() {
     let factor = |params: &Value| number(&params["hash_balance_factor"]);
     let bounded = |params: &Value| ring_hash(params).with_hash_balance_factor(factor(params));
     replay("envoy.ring_hash_bounded", 1, bounded, key);
+}
+
+#[test]
+fn least_request_follows_envoy() {
+    let choices = |params: &Value| number(&params["choice_count"]);
+    let least_request = |params: &Value| LeastRequest::new().with_choices(choices(params));
+    replay("envoy.least_request", 3, least_request, |_| Context::new());
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use tightrope_balance::{Balance, Context, LeastRequest};
+use tightrope_balance::{Balance, Context, LeastRequest, envoy};
 use tightrope_upstream::{Pick, Upstream};
 
 use crate::support::{number, upstream};
@@ -80,4 +80,43 @@ fn an_idle_endpoint_wins_whatever_its_weight() {
     let _busy = busy(&upstream, 0, 1);
     let mut balance = Balance::new(&upstream, LeastRequest::full_scan(), ());
     assert_eq!(number(&balance.pick(&Context::new()).unwrap()), 1);
+}
+
+#[test]
+fn envoys_bias_says_how_much_requests_count_where_weights_differ() {
+    // Weights over what is in flight and one more, to the power of the bias.
+    for (bias, expected) in [
+        (0.0, [4.0, 1.0, 1.0]),
+        (1.0, [1.0, 1.0, 0.5]),
+        (2.0, [0.25, 1.0, 0.25]),
+        (-1.0, [4.0, 1.0, 1.0]),
+        (f64::NAN, [4.0, 1.0, 1.0]),
+    ] {
+        let upstream = upstream(&[4, 1, 1]);
+        let _busy = [busy(&upstream, 0, 3), busy(&upstream, 2, 1)];
+        let strategy = envoy::LeastRequest::new().with_bias(bias);
+        let mut balance = Balance::new(&upstream, strategy, ()).with_seed(1);
+        let mut got = [0.0; 3];
+        for _ in 0..20_000 {
+            got[number(&balance.pick(&Context::new()).unwrap())] += 1.0;
+        }
+        let total: f64 = expected.iter().sum();
+        for (got, expected) in got.iter().zip(expected) {
+            let off = got - 20_000.0 * expected / total;
+            assert!(off.abs() < 350.0, "bias {bias}: {got}, off by {off}");
+        }
+    }
+}
+
+#[test]
+fn envoys_choices_are_drawn_with_replacement() {
+    for (choices, of_the_busy) in [(2, 0.25), (4, 0.0625), (0, 0.25)] {
+        let upstream = upstream(&[1, 1]);
+        let _busy = busy(&upstream, 0, 1);
+        let strategy = envoy::LeastRequest::new().with_choices(choices);
+        let mut balance = Balance::new(&upstream, strategy, ()).with_seed(1);
+        let busy = (0..10_000).filter(|_| number(&balance.pick(&Context::new()).unwrap()) == 0);
+        let off = busy.count() as f64 - 10_000.0 * of_the_busy;
+        assert!(off.abs() < 220.0, "{choices} choices: off by {off}");
+    }
 }

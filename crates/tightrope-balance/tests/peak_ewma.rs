@@ -25,7 +25,7 @@ fn set_latencies(upstream: &Upstream, latencies: &[u32]) {
 fn latency_ms(upstream: &Upstream, endpoint: usize) -> Option<u32> {
     let snapshot = upstream.snapshot();
     let record = snapshot.members()[endpoint].record();
-    let latency = record.latency_ns(Instant::now(), Decay::over(DECAY));
+    let latency = record.latency_ns(record.tick(Instant::now()), Decay::over(DECAY));
     latency.map(|ns| (ns / 1e6).round() as u32)
 }
 
@@ -47,10 +47,10 @@ fn fill(upstream: &Upstream, strategy: impl Strategy, requests: usize) -> Vec<us
 async fn the_product_of_latency_and_requests_is_kept_level() {
     let upstream = upstream(&[1, 1, 1]);
     set_latencies(&upstream, &[10, 20, 40]);
-    // 10 * 41 = 20 * 20.5 = 40 * 10.25: that many the next one would make.
-    assert_eq!(fill(&upstream, PeakEwma::full_scan(), 69), [40, 20, 9]);
+    // 10 * 40 = 20 * 20 = 40 * 10: nobody has cost more.
+    assert_eq!(fill(&upstream, PeakEwma::full_scan(), 70), [40, 20, 10]);
     // Few are compared by a scan too.
-    assert_eq!(fill(&upstream, PeakEwma::new(), 69), [40, 20, 9]);
+    assert_eq!(fill(&upstream, PeakEwma::new(), 70), [40, 20, 10]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,7 @@ pub use crate::{
     endpoint::{Endpoint, EndpointSpec, Metadata},
     error::{ChangeError, PickError},
     event::{Event, EventKind, Events, Missed},
-    load::{Decay, Observer, Sample},
+    load::{Decay, Observer, Sample, Tick},
     name::{EndpointId, Group, NameError},
     outcome::{Classify, Failed, Failure, Fault, Outcome},
     picked::{Pick, Picked},

@@ -53,9 +53,12 @@ pub(crate) struct Penalty {
     word: AtomicU64,
 }
 
-/// A point in the life of a record, in units of 2^16 ns (66 us); comes round after 78 hours.
-#[derive(Clone, Copy)]
-pub(crate) struct Tick(u32);
+/// A point in the life of an upstream, in units of 2^16 ns (66 us); comes round after 78 hours.
+///
+/// Given by [`Record::tick`](crate::Record::tick), once for all endpoints that are compared. It is of
+/// use for the records of the same upstream only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick(u32);
 
 const TICK_NS: f32 = 65_536.0;
 
@@ -68,8 +71,11 @@ const HALF_LIVES: [f32; 3] = [0.5, 4.0, 8.0];
 // === impl Tick ===
 
 impl Tick {
-    pub(crate) fn of(age: Duration) -> Self {
-        Self((age.as_nanos() >> 16) as u32)
+    /// `at` in the life of what began at `epoch`; its start if that was later.
+    pub(crate) fn new(epoch: Instant, at: Instant) -> Self {
+        let age = at.saturating_duration_since(epoch);
+        let ns = age.as_secs().wrapping_mul(1_000_000_000) + u64::from(age.subsec_nanos());
+        Self((ns >> 16) as u32)
     }
 
     /// 0 for one that is not past: another thread was a little ahead.
@@ -101,6 +107,7 @@ impl Decay {
     }
 
     /// What is left after `ticks`.
+    #[inline]
     fn keeps(self, ticks: u32) -> f32 {
         let halvings = ticks as f32 * self.halvings_per_tick;
         if halvings >= 126.0 {

@@ -25,8 +25,8 @@ pub struct Record {
     waiting: AtomicUsize,
     latency: Latency,
     penalty: Penalty,
-    /// Ticks are counted from here.
-    born: Instant,
+    /// Ticks are counted from here, by all records of an upstream.
+    epoch: Instant,
     succeeded: AtomicU64,
     failed: AtomicU64,
     cancelled: AtomicU64,
@@ -74,7 +74,7 @@ static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1)
 // === impl Record ===
 
 impl Record {
-    pub(crate) fn new(health: Health) -> Self {
+    pub(crate) fn new(health: Health, epoch: Instant) -> Self {
         let reason = || Reason::from("new");
         Self {
             // Closed until it is published: one that is taken out before that never opens.
@@ -82,7 +82,7 @@ impl Record {
             waiting: AtomicUsize::new(0),
             latency: Latency::new(),
             penalty: Penalty::new(),
-            born: Instant::now(),
+            epoch,
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
@@ -121,7 +121,7 @@ impl Record {
         lock(&self.status).clone()
     }
 
-    /// How long answers take by now, in nanoseconds; `None` before the first sample.
+    /// How long answers take by `now`, in nanoseconds; `None` before the first sample.
     ///
     /// An average that follows peaks at once and forgets them over time. A sample above it replaces
     /// it; one below draws it down the more, the longer ago the last one is:
@@ -130,8 +130,8 @@ impl Record {
     /// atomic word, no lock; `k` is right to 1 in 9,000, and the same on every machine. Source:
     /// Finagle's Peak EWMA, and linkerd's for reads that do not write.
     #[must_use]
-    pub fn latency_ns(&self, now: Instant, decay: Decay) -> Option<f32> {
-        self.latency.estimate_ns(self.tick(now), decay)
+    pub fn latency_ns(&self, now: Tick, decay: Decay) -> Option<f32> {
+        self.latency.estimate_ns(now, decay)
     }
 
     /// Takes in how long an answer took that came at `at`.
@@ -180,8 +180,10 @@ impl Record {
         self.penalty.clear();
     }
 
-    fn tick(&self, at: Instant) -> Tick {
-        Tick::of(at.saturating_duration_since(self.born))
+    /// `at` in the life of the upstream: the same for all its records.
+    #[must_use]
+    pub fn tick(&self, at: Instant) -> Tick {
+        Tick::new(self.epoch, at)
     }
 
     /// A number that no other record of this process has or will have: a cheap key for what others

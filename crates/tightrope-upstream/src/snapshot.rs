@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use tokio::time::Instant;
+
 use crate::{Availability, Endpoint, EndpointId, Group, Weight};
 
 /// An immutable view of an upstream: its members and their availability at one generation.
@@ -10,6 +12,7 @@ use crate::{Availability, Endpoint, EndpointId, Group, Weight};
 /// or given, it is its place in [`members`](Self::members).
 pub struct Snapshot {
     upstream: Arc<str>,
+    epoch: Instant,
     generation: u64,
     layout: Arc<Layout>,
     availability: Box<[Availability]>,
@@ -29,12 +32,19 @@ pub(crate) struct Layout {
 
 impl Snapshot {
     pub(crate) fn empty(upstream: Arc<str>) -> Self {
-        let layout = Arc::new(Layout::new(0, None, Box::default()));
-        Self::of(upstream, 0, layout, Box::default())
+        Self {
+            upstream,
+            epoch: Instant::now(),
+            generation: 0,
+            layout: Arc::new(Layout::new(0, None, Box::default())),
+            availability: Box::default(),
+            available: Box::default(),
+        }
     }
 
-    fn of(
-        upstream: Arc<str>,
+    /// What follows it.
+    pub(crate) fn next(
+        &self,
         generation: u64,
         layout: Arc<Layout>,
         availability: Box<[Availability]>,
@@ -46,7 +56,8 @@ impl Snapshot {
             .filter(|&index| availability[index as usize].is_available())
             .collect();
         Self {
-            upstream,
+            upstream: Arc::clone(&self.upstream),
+            epoch: self.epoch,
             generation,
             layout,
             availability,
@@ -54,14 +65,9 @@ impl Snapshot {
         }
     }
 
-    /// What follows it.
-    pub(crate) fn next(
-        &self,
-        generation: u64,
-        layout: Arc<Layout>,
-        availability: Box<[Availability]>,
-    ) -> Self {
-        Self::of(Arc::clone(&self.upstream), generation, layout, availability)
+    /// When the upstream was made.
+    pub(crate) const fn epoch(&self) -> Instant {
+        self.epoch
     }
 
     /// The same members where unhealthy and ejected ones count as available: for a strategy that

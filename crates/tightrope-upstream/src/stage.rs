@@ -151,7 +151,10 @@ impl<'a> Stage<'a> {
             None => self
                 .state
                 .resumed(&spec.id, self.settled)
-                .unwrap_or_else(|| Arc::new(Record::new(self.state.initial_health))),
+                .unwrap_or_else(|| {
+                    let epoch = self.current.epoch();
+                    Arc::new(Record::new(self.state.initial_health, epoch))
+                }),
         };
         let endpoint = self.described(spec, &record);
         let edit = (Arc::clone(&endpoint), Edit::Undrain, Reason::from("added"));

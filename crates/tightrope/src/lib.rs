@@ -33,7 +33,7 @@
 //! | module | when you want | feature |
 //! | --- | --- | --- |
 //! | [`upstream`] | a set of endpoints, changed by transactions, drained | always |
-//! | [`balance`] | to choose an endpoint for a request | always |
+//! | [`balance`] | to choose an endpoint for a request | always; `http-body`, `orca` |
 #![cfg_attr(
     feature = "health",
     doc = "| [`health`] | sick endpoints skipped and brought back | `health`, `health-http` |"

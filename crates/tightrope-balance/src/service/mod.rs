@@ -15,7 +15,7 @@ mod shared;
 pub use self::future::ResponseFuture;
 pub(crate) use self::shared::Shared;
 
-use crate::{BalanceError, Context, Describe, NoContext, Random, Strategy};
+use crate::{BalanceError, Context, Describe, Explanation, NoContext, Random, Strategy};
 
 /// Picks an endpoint for each request and calls the service inside with both.
 ///
@@ -98,6 +98,38 @@ impl<S, C> Balance<S, C> {
     /// There is nobody to pick.
     pub fn pick(&mut self, context: &Context<'_>) -> Result<Pick, PickError> {
         self.shared.pick(context, &mut self.random)
+    }
+
+    /// Where `request` would go now, what of every endpoint counts for that, and what keeps others
+    /// out. Nothing is picked and no turn is taken, so a call with this request that came next would
+    /// go there.
+    ///
+    /// For humans and tests: it looks at every endpoint and allocates.
+    ///
+    /// ```
+    /// use tightrope_balance::{Balance, LeastRequest};
+    /// use tightrope_upstream::{Change, EndpointSpec, Upstream};
+    ///
+    /// let upstream = Upstream::new("api");
+    /// let ids = ["10.0.0.1:80", "10.0.0.2:80"];
+    /// let specs = ids.map(|id| EndpointSpec::new(id.parse().expect("an address")));
+    /// upstream.apply(Change::new().replace(specs).drain(ids[1].parse()?))?;
+    ///
+    /// let balance = Balance::new(&upstream, LeastRequest::new(), ());
+    /// assert_eq!(
+    ///     balance.explain(&()).to_string(),
+    ///     "upstream api, generation 1\n\
+    ///      > 10.0.0.1:80: available, weight 1, 0 in flight, score 0.000\n  \
+    ///        10.0.0.2:80: draining, weight 1, 0 in flight, score 0.000",
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain<R>(&self, request: &R) -> Explanation
+    where
+        C: Describe<R>,
+    {
+        let context = self.context.describe(request);
+        self.shared.explain(&context, &self.random)
     }
 
     /// The service inside.

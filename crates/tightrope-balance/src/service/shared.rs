@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tightrope_upstream::{Follower, Pick, PickError, Snapshot, Upstream};
 use tokio::time::Instant;
 
-use crate::{Context, Picker, Random, Strategy};
+use crate::{Context, Explanation, Picker, Random, Strategy};
 
 pub(crate) struct Shared {
     /// Kept so that the upstream lives as long as somebody picks from it.
@@ -106,6 +106,13 @@ impl Shared {
             }
             selection = newer;
         }
+    }
+
+    pub(crate) fn explain(&self, context: &Context<'_>, random: &Random) -> Explanation {
+        let selection = self.selection.load();
+        let context = context.at(Instant::now()).for_dry_run();
+        let (snapshot, picker) = (&selection.snapshot, &*selection.picker);
+        Explanation::new(snapshot, picker, &context, &mut random.clone())
     }
 }
 

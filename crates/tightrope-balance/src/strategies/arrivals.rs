@@ -6,11 +6,11 @@ use tightrope_upstream::Snapshot;
 
 /// The serials of those who were available in the last snapshot.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Arrivals(HashSet<u64>);
+pub(crate) struct Arrivals(HashSet<u64>);
 
 impl Arrivals {
     /// The serials of those who are available in `snapshot` and were not in the last one.
-    pub(super) fn since_last(&mut self, snapshot: &Snapshot) -> HashSet<u64> {
+    pub(crate) fn since_last(&mut self, snapshot: &Snapshot) -> HashSet<u64> {
         let members = snapshot.members();
         let serials = snapshot
             .available()

@@ -112,6 +112,10 @@ impl Picker for DrawPicker {
         );
         Some(best.0)
     }
+
+    fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
+        Some(Cost::of(&self.draw.snapshot().members()[index]).score())
+    }
 }
 
 impl Picker for ScanPicker {
@@ -143,6 +147,10 @@ impl Picker for ScanPicker {
         }
         best.map(|(index, _)| index)
     }
+
+    fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
+        Some(Cost::of(&self.snapshot.members()[index]).score())
+    }
 }
 
 // === impl Cost ===
@@ -167,6 +175,10 @@ impl Cost {
             },
             weight: u64::from(endpoint.weight().get()),
         }
+    }
+
+    fn score(self) -> f64 {
+        self.requests as f64 / self.weight as f64
     }
 
     const fn is_less(self, other: Self) -> bool {

@@ -17,6 +17,7 @@ mod scope;
 mod stride;
 mod weighted_random;
 
+pub(crate) use self::{arrivals::Arrivals, round_robin::RoundRobinPicker};
 pub use self::{
     fail_open::FailOpen,
     first_available::FirstAvailable,

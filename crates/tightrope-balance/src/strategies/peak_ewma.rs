@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tightrope_upstream::{Decay, Endpoint, Fault, Observer, Outcome, Sample, Snapshot};
+use tightrope_upstream::{Decay, Endpoint, Fault, Observer, Outcome, Sample, Snapshot, Tick};
 use tokio::time::Instant;
 
 use super::{arrivals::Arrivals, draw::Draw, in_order};
@@ -105,7 +105,7 @@ impl PeakEwma {
             .partition(|record| arrivals.contains(&record.serial()));
         let old = old
             .iter()
-            .filter_map(|record| record.latency_ns(now, self.decay));
+            .filter_map(|record| record.latency_ns(record.tick(now), self.decay));
         let mut latencies: Vec<f32> = old.collect();
         if latencies.is_empty() {
             return;
@@ -168,7 +168,7 @@ impl PeakEwmaPicker {
         &self,
         members: &[Arc<Endpoint>],
         candidates: impl Iterator<Item = usize> + Clone,
-        now: Instant,
+        now: Tick,
     ) -> Option<usize> {
         let (mut best, mut known, mut unknown) = (None, None, false);
         for index in candidates.clone() {
@@ -207,8 +207,9 @@ impl PeakEwmaPicker {
 
 impl Picker for PeakEwmaPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        let (draw, now) = (self.draw.as_ref()?, context.now());
+        let draw = self.draw.as_ref()?;
         let members = draw.snapshot().members();
+        let now = members.first()?.record().tick(context.now());
         if let Some(choices) = self.choices {
             let drawn = draw.some(choices, context, random);
             return self.cheapest(members, drawn.iter(), now);
@@ -217,6 +218,14 @@ impl Picker for PeakEwmaPicker {
         let first = draw.one(context, random)?;
         let untried = in_order(draw.snapshot(), context);
         self.cheapest(members, std::iter::once(first).chain(untried), now)
+    }
+
+    fn score(&self, index: usize, context: &Context<'_>) -> Option<f64> {
+        let snapshot = self.draw.as_ref()?.snapshot();
+        let endpoint = &snapshot.members()[index];
+        let now = endpoint.record().tick(context.now());
+        let latency = endpoint.record().latency_ns(now, self.decay)?;
+        Some(f64::from(latency * self.load(endpoint)))
     }
 
     fn observers(&self) -> &[Arc<dyn Observer>] {

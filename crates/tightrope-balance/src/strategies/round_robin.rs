@@ -25,11 +25,11 @@ use crate::{Context, Picker, Random, Strategy};
 /// When somebody joins or leaves, the turn goes on from where it was, so that a change does not
 /// send everybody to the first endpoint again. Retries have turns of their own: an endpoint that
 /// fails every time does not shift the turns of first attempts, and its share is spread over the
-/// others by their weights.
+/// others by their weights. Clones share their turns.
 ///
 /// Source: `ngx_http_upstream_round_robin.c` of nginx, as described by its author in commit
 /// 52327e0627f4 (2012).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RoundRobin {
     tickets: Arc<Tickets>,
 }
@@ -90,10 +90,23 @@ impl RoundRobin {
             .iter()
             .map(|&index| snapshot.members()[index as usize].weight().get())
             .collect();
-        let turns = smooth(&weights)
-            .map(Turns::Table)
-            .or_else(|| Stride::new(&weights).map(Turns::Stride))
-            .unwrap_or(Turns::None);
+        match smooth(&weights) {
+            Some(slots) => self.taking(snapshot, Turns::Table(slots)),
+            None => self.weighted_picker(snapshot, &weights),
+        }
+    }
+
+    /// Without a table, by these weights of the available.
+    pub(crate) fn weighted_picker(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        weights: &[u32],
+    ) -> RoundRobinPicker {
+        let turns = Stride::new(weights).map_or(Turns::None, Turns::Stride);
+        self.taking(snapshot, turns)
+    }
+
+    fn taking(&self, snapshot: &Arc<Snapshot>, turns: Turns) -> RoundRobinPicker {
         RoundRobinPicker {
             snapshot: Arc::clone(snapshot),
             turns,
@@ -121,17 +134,42 @@ impl RoundRobinPicker {
         };
         Some(self.snapshot.available()[position] as usize)
     }
+
+    fn pick_by(
+        &self,
+        tickets: &Tickets,
+        context: &Context<'_>,
+        random: &mut Random,
+    ) -> Option<usize> {
+        if !context.is_retry() {
+            return self.turn(&tickets.first);
+        }
+        let members = self.snapshot.members();
+        (0..TURNS)
+            .map_while(|_| self.turn(&tickets.retry))
+            .find(|&index| !context.has_tried(&members[index]))
+            .or_else(|| untried(&self.snapshot, context, random))
+    }
 }
 
 impl Picker for RoundRobinPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        if !context.is_retry() {
-            return self.turn(&self.tickets.first);
+        if context.is_dry_run() {
+            let copy = self.tickets.copied();
+            return self.pick_by(&copy, context, random);
         }
-        let members = self.snapshot.members();
-        (0..TURNS)
-            .map_while(|_| self.turn(&self.tickets.retry))
-            .find(|&index| !context.has_tried(&members[index]))
-            .or_else(|| untried(&self.snapshot, context, random))
+        self.pick_by(&self.tickets, context, random)
+    }
+}
+
+// === impl Tickets ===
+
+impl Tickets {
+    fn copied(&self) -> Self {
+        let copied = |ticket: &AtomicU64| AtomicU64::new(ticket.load(Ordering::Relaxed));
+        Self {
+            first: copied(&self.first),
+            retry: copied(&self.retry),
+        }
     }
 }

@@ -8,7 +8,7 @@ use tightrope_balance::{
     Aperture, Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous,
     RingHash, RoundRobin, Strategy, Subset, WeightedRandom, envoy,
     haproxy::{self, HashType},
-    nginx,
+    nginx, orca,
 };
 use tightrope_upstream::{
     Address, Attempt, Change, EndpointId, EndpointSpec, Pick, Upstream, Weight,
@@ -57,7 +57,7 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 31] = [
+pub(crate) const STRATEGIES: [(&str, Make); 33] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("first_available", || Box::new(FirstAvailable::new())),
@@ -77,6 +77,7 @@ pub(crate) const STRATEGIES: [(&str, Make); 31] = [
     ("subset_of_round_robin", || {
         Box::new(Subset::new(RoundRobin::new(), "a", 2))
     }),
+    ("orca", || Box::new(orca::WeightedRoundRobin::new())),
     ("ip_hash", || Box::new(nginx::IpHash::new())),
     ("key_hash", || Box::new(nginx::KeyHash::new())),
     ("nginx_consistent_hash", || {
@@ -102,6 +103,9 @@ pub(crate) const STRATEGIES: [(&str, Make); 31] = [
     }),
     ("envoy_ring_hash", || {
         Box::new(envoy::RingHash::new().with_maximum_ring_size(10_000))
+    }),
+    ("envoy_least_request", || {
+        Box::new(envoy::LeastRequest::new())
     }),
     ("envoy_bounded_maglev", || {
         let strategy = envoy::Maglev::new().with_table_size(1_000);

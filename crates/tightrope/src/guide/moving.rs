@@ -41,7 +41,7 @@
 //! | in Envoy | the same here | or rather |
 //! | --- | --- | --- |
 //! | `ROUND_ROBIN`, `RANDOM` | [`RoundRobin`], [`WeightedRandom`] | [`PeakEwma`] |
-//! | `LEAST_REQUEST` | [`LeastRequest::with_choices`] | [`PeakEwma`] |
+//! | `LEAST_REQUEST` | [`envoy::LeastRequest`] | [`PeakEwma`] |
 //! | `MAGLEV`, `RING_HASH` | [`envoy::Maglev`], [`envoy::RingHash`] | [`Maglev`] |
 //! | `hash_balance_factor` | `with_hash_balance_factor` of these two | [`Bounded`] |
 //! | subsets of a cluster | [`Only`] around any strategy | |
@@ -55,13 +55,13 @@
 //! [`HashOn::client`]: crate::balance::HashOn::client
 //! [`LeastRequest::full_scan`]: crate::balance::LeastRequest::full_scan
 //! [`LeastRequest::new`]: crate::balance::LeastRequest::new
-//! [`LeastRequest::with_choices`]: crate::balance::LeastRequest::with_choices
 //! [`Maglev`]: crate::balance::Maglev
 //! [`Only`]: crate::balance::Only
 //! [`PeakEwma`]: crate::balance::PeakEwma
 //! [`Record::penalty`]: crate::upstream::Record::penalty
 //! [`RoundRobin`]: crate::balance::RoundRobin
 //! [`WeightedRandom`]: crate::balance::WeightedRandom
+//! [`envoy::LeastRequest`]: crate::balance::envoy::LeastRequest
 //! [`envoy::Maglev`]: crate::balance::envoy::Maglev
 //! [`envoy::RingHash`]: crate::balance::envoy::RingHash
 //! [`envoy`]: crate::balance::envoy

@@ -7,6 +7,7 @@
 //! | latency, and nothing else is known | [`PeakEwma`] |
 //! | the same, with many clients of many endpoints | [`Aperture`] around it |
 //! | answers take as long as what is asked for: reports, long polls, streams | [`LeastRequest`] |
+//! | servers report what they can bear | [`orca::WeightedRoundRobin`](crate::balance::orca::WeightedRoundRobin) |
 //! | the share must be exact: by count or by weight | [`RoundRobin`] |
 //! | a client or a key stays on its server | [`Maglev`], or [`Rendezvous`] for few servers; [`Bounded`] around it if some keys are hot |
 //! | as another load balancer does it | [`nginx`](crate::balance::nginx), [`envoy`](crate::balance::envoy), [`haproxy`](crate::balance::haproxy) |
@@ -45,6 +46,11 @@
 //!   recovers.
 //!
 //! The same seed gives the same figures: `cargo run --release -p simulation`.
+//!
+//! # Why it went there
+//!
+//! [`Balance::explain`](crate::balance::Balance::explain) tells where a request would go, with the score of
+//! every endpoint and what keeps the others out, and takes no turn by that. Its text is for logs.
 //!
 //! # One of your own
 //!

@@ -1,4 +1,5 @@
-//! Strategies that send each key where Envoy would.
+//! Strategies that choose as Envoy does: that send each key where it would, and spread by load as
+//! it does.
 //!
 //! For a service that moves here from Envoy, or runs beside it, and wants every key to stay where
 //! it is. Recorded from Envoy 1.40.0, with a hash policy on one header: pass its value to
@@ -10,6 +11,7 @@
 //! unavailable moves some keys of others as well. Where nothing has to match Envoy, choose
 //! [`Maglev`](crate::Maglev) or [`RingHash`](crate::RingHash).
 
+mod least_request;
 mod maglev;
 mod mersenne;
 mod murmur;
@@ -18,6 +20,7 @@ mod picker;
 mod ring_hash;
 
 pub use self::{
+    least_request::LeastRequest,
     maglev::Maglev,
     ring_hash::{HashFunction, RingHash},
 };

@@ -52,7 +52,7 @@ struct HaproxyPicker<T> {
 }
 
 /// How many turns a retry takes to find somebody whom it did not try.
-const TURNS: usize = 8;
+const TURNS: u64 = 8;
 
 // === impl Settings ===
 
@@ -103,10 +103,14 @@ impl<T: Table> HaproxyPicker<T> {
         }
     }
 
-    fn in_turn(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
+    fn in_turn(&self, is_dry_run: bool, may: impl Fn(usize) -> bool) -> Option<usize> {
         // Relaxed: the turn orders nothing but itself.
-        let mut turns = (0..TURNS).map_while(|_| {
-            let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let mut turns = (0..TURNS).map_while(|n| {
+            let turn = if is_dry_run {
+                self.turns.load(Ordering::Relaxed).wrapping_add(n)
+            } else {
+                self.turns.fetch_add(1, Ordering::Relaxed)
+            };
             self.table.nth(turn)
         });
         turns.find(|&index| may(index))
@@ -119,7 +123,7 @@ impl<T: Table> Picker for HaproxyPicker<T> {
         let may = |index: usize| !context.has_tried(&members[index]);
         match self.hash(context) {
             Some(hash) => self.table.find(hash, may),
-            None => self.in_turn(may),
+            None => self.in_turn(context.is_dry_run(), may),
         }
         .or_else(|| untried(&self.snapshot, context, random))
     }

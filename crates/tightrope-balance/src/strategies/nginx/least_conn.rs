@@ -108,16 +108,21 @@ impl LeastConnPicker {
             }
             let weight = i64::from(self.snapshot.members()[index].weight().get());
             let current = &self.turns.0[index].current;
-            let current = current.fetch_add(weight, Ordering::Relaxed) + weight;
+            let current = if context.is_dry_run() {
+                current.load(Ordering::Relaxed) + weight
+            } else {
+                current.fetch_add(weight, Ordering::Relaxed) + weight
+            };
             total += weight;
             if first.is_none_or(|(_, most)| current > most) {
                 first = Some((index, current));
             }
         }
         let (index, _) = first?;
-        self.turns.0[index]
-            .current
-            .fetch_sub(total, Ordering::Relaxed);
+        if !context.is_dry_run() {
+            let current = &self.turns.0[index].current;
+            current.fetch_sub(total, Ordering::Relaxed);
+        }
         Some(index)
     }
 }
@@ -144,5 +149,9 @@ impl Picker for LeastConnPicker {
         };
         // Those that were level may be busier by now.
         Some(turn.unwrap_or(index))
+    }
+
+    fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
+        Some(Load::of(&self.snapshot.members()[index]).score())
     }
 }

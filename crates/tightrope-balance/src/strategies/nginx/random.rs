@@ -100,6 +100,10 @@ impl Picker for RandomTwoPicker {
         }
         self.0.turn(context, random)
     }
+
+    fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
+        Some(Load::of(&self.0.snapshot().members()[index]).score())
+    }
 }
 
 /// Requests in flight for a weight.
@@ -115,6 +119,10 @@ impl Load {
             requests: endpoint.record().in_flight() as u64,
             weight: endpoint.weight().get().into(),
         }
+    }
+
+    pub(super) fn score(self) -> f64 {
+        self.requests as f64 / self.weight as f64
     }
 
     pub(super) const fn exceeds(self, other: Self) -> bool {

@@ -51,6 +51,10 @@ impl Picker for SpillPicker {
         inside.or_else(|| untried(&self.whole, context, random))
     }
 
+    fn score(&self, index: usize, context: &Context<'_>) -> Option<f64> {
+        self.inner.score(index, context)
+    }
+
     fn observers(&self) -> &[Arc<dyn Observer>] {
         self.inner.observers()
     }
