@@ -7,7 +7,7 @@ use tightrope_upstream::Snapshot;
 use super::{alias::Alias, untried};
 use crate::{Context, Random};
 
-/// How often a draw that hits somebody who will not do is made anew.
+/// How many draws one is worth that hits somebody who will do.
 const REDRAWS: usize = 8;
 
 /// A few members that were drawn.
@@ -47,7 +47,10 @@ impl Draw {
 
     /// The index of one, if there is one.
     pub(super) fn one(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        self.redrawn(&[], context, random)
+        let (members, available) = (self.snapshot.members(), self.snapshot.available());
+        (0..REDRAWS)
+            .map(|_| available[self.table.draw(random)] as usize)
+            .find(|&index| !context.has_tried(&members[index]))
             .or_else(|| untried(&self.snapshot, context, random))
     }
 
@@ -57,50 +60,58 @@ impl Draw {
             indices: [0; Self::MOST],
             count: 0,
         };
-        let mut next = self.one(context, random);
-        while let Some(index) = next {
-            drawn.indices[drawn.count] = index as u32;
-            drawn.count += 1;
-            if drawn.count >= choices.min(Self::MOST) {
-                break;
+        let choices = choices.min(Self::MOST);
+        let available = self.snapshot.available();
+        for _ in 0..choices * REDRAWS {
+            let index = available[self.table.draw(random)];
+            if self.will_do(index, &drawn, context) {
+                drawn.push(index);
+                if drawn.count == choices {
+                    return drawn;
+                }
             }
-            next = self.another(&drawn.indices[..drawn.count], context, random);
+        }
+        while drawn.count < choices {
+            match self.another(&drawn, context, random) {
+                Some(index) => drawn.push(index),
+                None => break,
+            }
         }
         drawn
     }
 
-    /// The index of one that is not among `drawn`, if there is one.
-    fn another(&self, drawn: &[u32], context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        self.redrawn(drawn, context, random).or_else(|| {
-            // One weight dwarfs the others: any of those that are left. To start at a random place
-            // and go on from there would favour who stands behind those that will not do.
-            let available = self.snapshot.available();
-            (0..REDRAWS)
-                .map(|_| available[random.index(available.len())] as usize)
-                .find(|&index| self.will_do(index, drawn, context))
-                .or_else(|| {
-                    let (before, after) = available.split_at(random.index(available.len()));
-                    let mut in_turn = after.iter().chain(before).map(|&index| index as usize);
-                    in_turn.find(|&index| self.will_do(index, drawn, context))
-                })
-        })
-    }
-
-    fn redrawn(&self, drawn: &[u32], context: &Context<'_>, random: &mut Random) -> Option<usize> {
+    /// The index of one that is not among `drawn`, if there is one, where draws by weight hit none.
+    fn another(&self, drawn: &Drawn, context: &Context<'_>, random: &mut Random) -> Option<u32> {
+        if drawn.count == 0 {
+            return untried(&self.snapshot, context, random).map(|index| index as u32);
+        }
+        // One weight dwarfs the others: any of those that are left. To start at a random place
+        // and go on from there would favour who stands behind those that will not do.
         let available = self.snapshot.available();
         (0..REDRAWS)
-            .map(|_| available[self.table.draw(random)] as usize)
+            .map(|_| available[random.index(available.len())])
             .find(|&index| self.will_do(index, drawn, context))
+            .or_else(|| {
+                let (before, after) = available.split_at(random.index(available.len()));
+                let mut in_turn = after.iter().chain(before).copied();
+                in_turn.find(|&index| self.will_do(index, drawn, context))
+            })
     }
 
-    fn will_do(&self, index: usize, drawn: &[u32], context: &Context<'_>) -> bool {
-        !drawn.contains(&(index as u32)) && !context.has_tried(&self.snapshot.members()[index])
+    fn will_do(&self, index: u32, drawn: &Drawn, context: &Context<'_>) -> bool {
+        let member = &self.snapshot.members()[index as usize];
+        !drawn.indices[..drawn.count].contains(&index) && !context.has_tried(member)
     }
 }
 
 // === impl Drawn ===
 
 impl Drawn {
+    fn push(&mut self, index: u32) {
+        self.indices[self.count] = index;
+        self.count += 1;
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + Clone {
         let drawn = self.indices[..self.count].iter();
         drawn.map(|&index| index as usize)
