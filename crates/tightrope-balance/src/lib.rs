@@ -37,6 +37,7 @@
 //! | no state to share | [`WeightedRandom`] |
 //! | the less busy one | [`LeastRequest`] |
 //! | the less busy and faster one | [`PeakEwma`] |
+//! | the same, from many balancers to servers that answer probes | [`Prequal`] |
 //! | each in turn, by the load that it reports | [`orca::WeightedRoundRobin`] |
 //! | one, and the next only while it is out | [`FirstAvailable`] |
 //! | a key or client to stay on one endpoint | [`Maglev`], [`RingHash`], [`Rendezvous`], [`Jump`]; [`HashOn`] says what is hashed |
@@ -85,7 +86,8 @@ pub use crate::{
     service::Balance,
     strategies::{
         Aperture, Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, Only,
-        PeakEwma, Rendezvous, RingHash, RoundRobin, Subset, WeightedRandom, envoy, haproxy, nginx,
+        PeakEwma, Prequal, Rendezvous, RingHash, RoundRobin, Subset, WeightedRandom, envoy,
+        haproxy, nginx, prequal,
     },
     strategy::Strategy,
 };

@@ -8,11 +8,11 @@ use std::{
 };
 
 use allocation_counter::measure;
-use tightrope_balance::{Balance, Context};
+use tightrope_balance::{Balance, Context, Prequal};
 use tightrope_upstream::{Attempt, Picked};
 use tower::Service;
 
-use crate::support::{STRATEGIES, tried, upstream};
+use crate::support::{Idle, STRATEGIES, tried, upstream};
 
 /// Answers at once and allocates nothing.
 #[derive(Clone)]
@@ -79,4 +79,22 @@ fn a_call_with_nobody_to_pick_allocates_nothing() {
     };
     call(0);
     assert_eq!(measure(|| (0..200).for_each(&mut call)).count_total, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pick_by_reports_allocates_nothing() {
+    let (strategy, prober) = Prequal::new(Idle);
+    let mut balance = Balance::new(&upstream(&[1; 8]), strategy, ());
+    let prober = tokio::spawn(prober);
+    let mut pick = || drop(balance.pick(&Context::new()));
+    // Reports are there, and the prober sleeps and is woken.
+    for _ in 0..10 {
+        pick();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(measure(&mut pick).count_total, 0);
+    }
+    assert_eq!(measure(|| (0..200).for_each(|_| pick())).count_total, 0);
+    assert!(!prober.is_finished());
 }

@@ -2,12 +2,16 @@
 
 use tightrope_balance::{
     Balance, BalanceError, BalanceLayer, Bounded, Context, FailOpen, HashOn, Jump, LeastRequest,
-    Maglev, NoContext, Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy, haproxy,
+    Maglev, NoContext, Prequal, Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy, haproxy,
     in_flight::{OkIsSuccess, PerEndpoint, UntilResponse},
-    nginx, service,
+    nginx,
+    prequal::{Meter, Metered, PrequalBuilder, PrequalError, Prober, Report},
+    service,
 };
 
 const fn everything<T: Send + Sync + Unpin + 'static>() {}
+
+const fn spawnable<T: Future + Send + Unpin + 'static>() {}
 
 #[test]
 fn everything_may_be_sent_shared_and_moved() {
@@ -38,6 +42,13 @@ fn everything_may_be_sent_shared_and_moved() {
     everything::<nginx::RandomTwo>();
     everything::<nginx::IpHash>();
     everything::<nginx::KeyHash>();
+    everything::<Prequal>();
+    everything::<PrequalBuilder>();
+    everything::<PrequalError>();
+    everything::<Meter>();
+    everything::<Metered>();
+    everything::<Report>();
+    spawnable::<Prober>();
     everything::<PerEndpoint<(), ()>>();
     everything::<OkIsSuccess>();
     everything::<UntilResponse>();

@@ -15,6 +15,7 @@ mod orca;
 mod peak_ewma;
 mod per_endpoint;
 mod per_endpoint_body;
+mod prequal;
 mod requests;
 mod scope;
 mod service;

@@ -100,17 +100,7 @@ impl Strategy for LeastRequest {
 
 impl Picker for DrawPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        let members = self.draw.snapshot().members();
-        let drawn = self.draw.some(self.choices, context, random);
-        let mut in_order = drawn.iter().map(|index| (index, Cost::of(&members[index])));
-        let first = in_order.next()?;
-        let best = in_order.fold(
-            first,
-            |best, next| {
-                if next.1.is_less(best.1) { next } else { best }
-            },
-        );
-        Some(best.0)
+        least_busy(&self.draw, self.choices, context, random)
     }
 
     fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
@@ -151,6 +141,26 @@ impl Picker for ScanPicker {
     fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
         Some(Cost::of(&self.snapshot.members()[index]).score())
     }
+}
+
+/// The least busy of `choices` drawn ones; the first drawn of equals.
+pub(super) fn least_busy(
+    draw: &Draw,
+    choices: usize,
+    context: &Context<'_>,
+    random: &mut Random,
+) -> Option<usize> {
+    let members = draw.snapshot().members();
+    let drawn = draw.some(choices, context, random);
+    let mut in_order = drawn.iter().map(|index| (index, Cost::of(&members[index])));
+    let first = in_order.next()?;
+    let best = in_order.fold(
+        first,
+        |best, next| {
+            if next.1.is_less(best.1) { next } else { best }
+        },
+    );
+    Some(best.0)
 }
 
 // === impl Cost ===

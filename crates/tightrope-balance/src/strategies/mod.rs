@@ -11,6 +11,7 @@ mod hashing;
 mod least_request;
 pub mod nginx;
 mod peak_ewma;
+pub mod prequal;
 mod round_robin;
 mod schedule;
 mod scope;
@@ -24,6 +25,7 @@ pub use self::{
     hashing::{Bounded, HashOn, Jump, Maglev, Rendezvous, RingHash},
     least_request::LeastRequest,
     peak_ewma::PeakEwma,
+    prequal::Prequal,
     round_robin::RoundRobin,
     scope::{Aperture, Only, Subset},
     weighted_random::WeightedRandom,

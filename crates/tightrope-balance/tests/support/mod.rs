@@ -5,13 +5,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
-    Aperture, Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous,
-    RingHash, RoundRobin, Strategy, Subset, WeightedRandom, envoy,
+    Aperture, Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma, Prequal,
+    Rendezvous, RingHash, RoundRobin, Strategy, Subset, WeightedRandom, envoy,
     haproxy::{self, HashType},
     nginx, orca,
+    prequal::{Probe, ProbeFuture, Report},
 };
 use tightrope_upstream::{
-    Address, Attempt, Change, EndpointId, EndpointSpec, Pick, Upstream, Weight,
+    Address, Attempt, Change, Endpoint, EndpointId, EndpointSpec, Pick, Upstream, Weight,
 };
 
 /// The id of the `n`-th endpoint.
@@ -54,10 +55,19 @@ pub(crate) fn in_flight(upstream: &Upstream) -> usize {
     members.map(|member| member.record().in_flight()).sum()
 }
 
+/// Says of everybody that nothing is to be done there.
+pub(crate) struct Idle;
+
+impl Probe for Idle {
+    fn probe<'a>(&'a self, _: &'a Endpoint) -> ProbeFuture<'a> {
+        Box::pin(async { Ok(Report::new(0)) })
+    }
+}
+
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 33] = [
+pub(crate) const STRATEGIES: [(&str, Make); 34] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("first_available", || Box::new(FirstAvailable::new())),
@@ -71,6 +81,7 @@ pub(crate) const STRATEGIES: [(&str, Make); 33] = [
     ("peak_ewma", || Box::new(PeakEwma::new())),
     ("peak_ewma_of_2", || Box::new(PeakEwma::with_choices(2))),
     ("peak_ewma_of_all", || Box::new(PeakEwma::full_scan())),
+    ("prequal_without_prober", || Box::new(Prequal::new(Idle).0)),
     ("aperture_of_peak_ewma", || {
         Box::new(Aperture::new(PeakEwma::new(), 1, 3).with_endpoints(2))
     }),
