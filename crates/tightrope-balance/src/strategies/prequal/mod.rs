@@ -95,7 +95,6 @@ pub struct Prequal {
 impl Prequal {
     /// The strategy, and what sends its probes by `probe`: to be spawned. Without it picks do
     /// without reports.
-    #[must_use]
     pub fn new(probe: impl Probe) -> (Self, Prober) {
         Self::builder().build(probe)
     }
