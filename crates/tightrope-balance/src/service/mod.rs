@@ -113,7 +113,8 @@ impl<S, C> Balance<S, C> {
     /// let upstream = Upstream::new("api");
     /// let ids = ["10.0.0.1:80", "10.0.0.2:80"];
     /// let specs = ids.map(|id| EndpointSpec::new(id.parse().expect("an address")));
-    /// upstream.apply(Change::new().replace(specs).drain(ids[1].parse()?))?;
+    /// let second = specs[1].id.clone();
+    /// upstream.apply(Change::new().replace(specs).drain(second, "maintenance"))?;
     ///
     /// let balance = Balance::new(&upstream, LeastRequest::new(), ());
     /// assert_eq!(
