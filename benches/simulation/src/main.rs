@@ -14,7 +14,6 @@ mod chart;
 mod clock;
 mod fleet;
 mod oracle;
-mod probing;
 mod report;
 mod run;
 mod strategies;
