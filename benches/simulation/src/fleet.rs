@@ -2,13 +2,20 @@
 
 use std::{
     collections::VecDeque,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
 };
 
-use tightrope::balance::Random;
+use tightrope::{
+    balance::{
+        Random,
+        prequal::{Meter, Metered, Report},
+    },
+    upstream::{Address, Endpoint, EndpointSpec},
+};
 
 use crate::workload::{ANTAGONISTS, MEAN_WORK_NS, WORKERS, slowness};
 
@@ -24,6 +31,8 @@ struct Server {
     busy: usize,
     queue: VecDeque<u32>,
     disturbed: f64,
+    /// What it tells probes.
+    meter: Meter,
     /// The sum over time of how many requests are there.
     load: u128,
     since_ns: u64,
@@ -38,12 +47,15 @@ pub(crate) struct Seen {
     pub(crate) slowness: AtomicU32,
 }
 
+const FIRST_PORT: u16 = 1_000;
+
 impl Fleet {
     pub(crate) fn new(count: usize) -> Self {
         let server = || Server {
             busy: 0,
             queue: VecDeque::new(),
             disturbed: 1.0,
+            meter: Meter::new(),
             load: 0,
             since_ns: 0,
         };
@@ -66,6 +78,16 @@ impl Fleet {
             server.queue.push_back(request);
         }
         is_free
+    }
+
+    /// The same, where the server answers probes.
+    pub(crate) fn begin(&self, server: usize) -> Metered {
+        self.servers[server].meter.begin()
+    }
+
+    /// What it tells a probe.
+    pub(crate) fn report(&self, server: usize) -> Report {
+        self.servers[server].meter.report()
     }
 
     /// A worker is done with a request.
@@ -138,6 +160,23 @@ impl Server {
         let present = (self.busy + self.queue.len()) as u128;
         self.load += present * u128::from(now_ns.saturating_sub(self.since_ns));
         self.since_ns = self.since_ns.max(now_ns);
+    }
+}
+
+/// Where a server is.
+pub(crate) fn spec(server: usize) -> EndpointSpec {
+    let port = FIRST_PORT + server as u16;
+    EndpointSpec::new(Address::Socket(SocketAddr::new(
+        Ipv4Addr::LOCALHOST.into(),
+        port,
+    )))
+}
+
+/// Which server is there.
+pub(crate) fn index(endpoint: &Endpoint) -> usize {
+    match endpoint.address() {
+        Address::Socket(address) => usize::from(address.port() - FIRST_PORT),
+        other => panic!("no server has the address {other}"),
     }
 }
 

@@ -14,6 +14,7 @@ mod chart;
 mod clock;
 mod fleet;
 mod oracle;
+mod probing;
 mod report;
 mod run;
 mod strategies;

@@ -3,18 +3,18 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    net::{Ipv4Addr, SocketAddr},
     sync::atomic::Ordering,
 };
 
 use tightrope::{
-    balance::{Balance, Context, Random},
-    upstream::{Address, Change, EndpointSpec, Failure, Outcome, Pick, Upstream},
+    balance::{Balance, Context, Random, prequal::Metered},
+    upstream::{Change, Failure, Outcome, Pick, Upstream},
 };
 
 use crate::{
     clock::Clock,
-    fleet::{Fleet, exponential},
+    fleet::{Fleet, exponential, index, spec},
+    probing::Probing,
     report::{Case, Figures, percentiles},
     strategies::Balancer,
     workload::{
@@ -25,8 +25,6 @@ use crate::{
 
 /// How many endpoints are not slow.
 const USUAL: usize = ENDPOINTS - ENDPOINTS / SLOW_EVERY;
-
-const FIRST_PORT: u16 = 1_000;
 
 /// Runs `case`.
 pub(crate) fn run(case: &Case) -> Figures {
@@ -40,6 +38,7 @@ struct Run<'a> {
     fleet: Fleet,
     upstreams: Vec<Upstream>,
     balancers: Vec<Balance<()>>,
+    probing: Probing,
     requests: Vec<Request>,
     free: Vec<u32>,
     rate: f64,
@@ -56,6 +55,8 @@ enum Event {
     Send,
     Reach(u32),
     Answer(u32),
+    Probe,
+    Report,
     GiveUp(u32),
     Later(Later),
 }
@@ -66,6 +67,8 @@ struct Request {
     /// None once it was answered or given up.
     pick: Option<Pick>,
     fails: bool,
+    /// While it is at a server that answers probes.
+    metered: Option<Metered>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +94,7 @@ impl<'a> Run<'a> {
         let mut random = Random::from_seed(workload.seed);
         let servers = ENDPOINTS + workload.joining;
         let fleet = Fleet::new(servers);
+        let probing = Probing::default();
         let (mut upstreams, mut balancers) = (Vec::new(), Vec::new());
         for index in 0..workload.balancers {
             let upstream = Upstream::new("fleet");
@@ -99,6 +103,7 @@ impl<'a> Run<'a> {
                 index,
                 workload,
                 seen: &fleet.seen,
+                probing: &probing,
             });
             let balance = Balance::new(&upstream, strategy, ());
             balancers.push(balance.with_seed(random.next_u64()));
@@ -119,6 +124,7 @@ impl<'a> Run<'a> {
             fleet,
             upstreams,
             balancers,
+            probing,
             requests: Vec::new(),
             free: Vec::new(),
             rate: workload.rate(),
@@ -168,18 +174,26 @@ impl<'a> Run<'a> {
         let on_way = front(&self.on_way);
         let answer = front(&self.answers);
         let deadline = front(&self.deadlines);
+        let probe = self.probing.next_probe_ns();
+        let report = self.probing.next_answer_ns();
         let soonest = self
             .next_ns
             .min(on_way)
             .min(answer)
             .min(deadline)
-            .min(later);
+            .min(later)
+            .min(probe)
+            .min(report);
         let event = if soonest == answer {
             Event::Answer(self.answers.pop_front()?.1)
         } else if soonest == deadline {
             Event::GiveUp(self.deadlines.pop_front()?.1)
         } else if soonest == later {
             Event::Later(self.later.pop()?.0.1)
+        } else if soonest == probe {
+            Event::Probe
+        } else if soonest == report {
+            Event::Report
         } else if soonest == on_way {
             Event::Reach(self.on_way.pop_front()?.1)
         } else {
@@ -195,7 +209,16 @@ impl<'a> Run<'a> {
             Event::Reach(request) => self.reach(request, now_ns),
             Event::Answer(request) => self.answer(request, now_ns),
             Event::GiveUp(request) => self.give_up(request, now_ns),
+            Event::Probe => self.probe(now_ns),
+            Event::Report => {
+                self.clock.advance_to(now_ns);
+                self.probing.answer(now_ns);
+            }
             Event::Later(Later::Finish { server, request }) => {
+                if let Some(metered) = self.requests[request as usize].metered.take() {
+                    self.clock.advance_to(now_ns);
+                    metered.answered();
+                }
                 self.fleet.finish(server, now_ns);
                 self.answers.push_back((now_ns + ONE_WAY_NS, request));
                 self.take_next(server, now_ns);
@@ -220,7 +243,8 @@ impl<'a> Run<'a> {
         let Ok(pick) = self.balancers[balancer].pick(&Context::new()) else {
             panic!("every endpoint is available");
         };
-        let server = index(&pick);
+        self.probing.run(balancer, now_ns);
+        let server = index(pick.endpoint());
         if let Some(measured_ns) = now_ns.checked_sub(WARM_UP_NS) {
             let newest = ENDPOINTS + (measured_ns / SECOND_NS) as usize;
             self.results.to_failing += usize::from(server == FAILING);
@@ -235,6 +259,7 @@ impl<'a> Run<'a> {
             server,
             pick: Some(pick),
             fails: self.workload.failing && server == FAILING,
+            metered: None,
         };
         let id = if let Some(id) = self.free.pop() {
             self.requests[id as usize] = request;
@@ -251,8 +276,23 @@ impl<'a> Run<'a> {
         let &Request { server, fails, .. } = &self.requests[id as usize];
         if fails {
             self.answers.push_back((now_ns + ONE_WAY_NS, id));
-        } else if self.fleet.arrive(server, id, now_ns) {
+            return;
+        }
+        if self.probing.is_used() {
+            self.clock.advance_to(now_ns);
+            self.requests[id as usize].metered = Some(self.fleet.begin(server));
+        }
+        if self.fleet.arrive(server, id, now_ns) {
             self.work(server, id, now_ns);
+        }
+    }
+
+    /// The next probe is at its server.
+    fn probe(&mut self, now_ns: u64) {
+        if let Some(asked) = self.probing.next_probe() {
+            self.clock.advance_to(now_ns);
+            let report = self.fleet.report(asked.server);
+            self.probing.report(asked, report, now_ns);
         }
     }
 
@@ -269,6 +309,7 @@ impl<'a> Run<'a> {
                 return self.work(server, id, now_ns);
             }
             self.fleet.skip(server);
+            self.requests[id as usize].metered = None;
             self.forget(id);
         }
     }
@@ -318,22 +359,6 @@ impl<'a> Run<'a> {
             self.results.latencies_ms.push(latency_ms);
             self.results.errors += usize::from(is_error);
         }
-    }
-}
-
-fn spec(server: usize) -> EndpointSpec {
-    let port = FIRST_PORT + server as u16;
-    EndpointSpec::new(Address::Socket(SocketAddr::new(
-        Ipv4Addr::LOCALHOST.into(),
-        port,
-    )))
-}
-
-/// Which server a pick is for.
-fn index(pick: &Pick) -> usize {
-    match pick.endpoint().address() {
-        Address::Socket(address) => usize::from(address.port() - FIRST_PORT),
-        other => panic!("no server has the address {other}"),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use tightrope::balance::{Aperture, LeastRequest, PeakEwma, RoundRobin, Strategy, WeightedRandom};
+use tightrope::balance::{
+    Aperture, LeastRequest, PeakEwma, Prequal, RoundRobin, Strategy, WeightedRandom,
+};
 
-use crate::{fleet::Seen, oracle::Oracle, workload::Workload};
+use crate::{fleet::Seen, oracle::Oracle, probing::Probing, workload::Workload};
 
 /// A strategy, and how to make one for a balancer.
 #[derive(Debug)]
@@ -21,10 +23,24 @@ pub(crate) struct Balancer<'a> {
     pub(crate) index: usize,
     pub(crate) workload: &'a Workload,
     pub(crate) seen: &'a Arc<[Seen]>,
+    pub(crate) probing: &'a Probing,
 }
 
 fn aperture<T>(inner: T, balancer: Balancer<'_>) -> Aperture<T> {
     Aperture::new(inner, balancer.index, balancer.workload.balancers)
+}
+
+fn prequal(balancer: Balancer<'_>) -> Prequal {
+    let Balancer {
+        index,
+        workload,
+        probing,
+        ..
+    } = balancer;
+    let seed = workload.seed ^ (index as u64) << 32;
+    let (strategy, prober) = Prequal::builder().with_seed(seed).build(probing.line());
+    probing.spawn(prober);
+    strategy
 }
 
 const fn blind(name: &'static str, make: fn(Balancer<'_>) -> Box<dyn Strategy>) -> Named {
@@ -66,6 +82,7 @@ pub(crate) const STRATEGIES: &[Named] = &[
     aware("aperture, 5 on peak EWMA", |balancer| {
         Box::new(aperture(PeakEwma::new(), balancer))
     }),
+    aware("Prequal", |balancer| Box::new(prequal(balancer))),
     blind("oracle", |balancer| {
         Box::new(Oracle(Arc::clone(balancer.seen)))
     }),
