@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tightrope_upstream::{Attempt, Endpoint};
+use tightrope_upstream::{Attempt, Endpoint, Record, Tick};
 use tokio::time::Instant;
 
 /// What a strategy may know of a request: all optional, all borrowed.
@@ -20,7 +20,7 @@ pub struct Context<'r> {
     client: Option<IpAddr>,
     key: Option<&'r [u8]>,
     attempt: Option<&'r Attempt>,
-    now: Option<Instant>,
+    now: Option<(Instant, Tick)>,
     is_dry_run: bool,
 }
 
@@ -85,9 +85,9 @@ impl<'r> Context<'r> {
         self
     }
 
-    /// When the pick is made.
-    pub(crate) const fn at(mut self, now: Instant) -> Self {
-        self.now = Some(now);
+    /// When the pick is made, and what that is in the life of the upstream.
+    pub(crate) const fn at(mut self, now: Instant, tick: Tick) -> Self {
+        self.now = Some((now, tick));
         self
     }
 
@@ -109,7 +109,15 @@ impl<'r> Context<'r> {
     /// clock is read here.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.now.unwrap_or_else(Instant::now)
+        self.now.map_or_else(Instant::now, |(now, _)| now)
+    }
+
+    /// [`now`](Self::now) in the life of the upstream, whichever of its records is asked: what
+    /// [latencies](Record::latency_ns) are read by.
+    #[must_use]
+    pub fn tick(&self, record: &Record) -> Tick {
+        self.now
+            .map_or_else(|| record.tick(Instant::now()), |(_, tick)| tick)
     }
 
     /// The address of the client.

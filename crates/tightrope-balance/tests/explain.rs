@@ -135,7 +135,11 @@ async fn scores_are_what_is_compared() {
     for (member, latency) in members.iter().zip([1, 4]) {
         let decay = Decay::over(Duration::from_secs(10));
         let record = member.record();
-        record.add_latency(Instant::now(), Duration::from_millis(latency), decay);
+        record.add_latency(
+            record.tick(Instant::now()),
+            Duration::from_millis(latency),
+            decay,
+        );
     }
     // A mean weight of 4/3, so that two in flight on a weight of 1 count 1 + 2 * 4/3.
     let [first, second, third] = scores(Balance::new(&upstream, PeakEwma::full_scan(), ()))

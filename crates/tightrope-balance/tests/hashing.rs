@@ -9,7 +9,7 @@ use tightrope_balance::{
     Balance, Bounded, Context, FailOpen, HashOn, Jump, Maglev, Rendezvous, RingHash,
     Strategy as Choose,
 };
-use tightrope_upstream::{Change, EndpointSpec, Health, Pick, Upstream};
+use tightrope_upstream::{Change, EndpointSpec, Health, Pick, Upstream, Weight};
 
 use crate::support::{Make, assert_shares, id, number, spec, tried, upstream};
 
@@ -75,6 +75,27 @@ proptest! {
                 prop_assert_ne!(after, leaving, "{}", what);
                 prop_assert!(before == leaving || before == after, "{}", what);
             }
+        }
+    }
+
+    #[test]
+    fn after_any_changes_keys_go_where_a_new_balancer_sends_them(
+        changes in vec((0..24_usize, 0..4_u32), 1..12),
+    ) {
+        for (what, make) in HASHING {
+            let upstream = upstream(&[1; 20]);
+            let mut balance = Balance::new(&upstream, make(), ());
+            for &(n, weight) in &changes {
+                let is_member = upstream.snapshot().get(&id(n)).is_some();
+                let change = match (is_member, weight) {
+                    (true, 0) => Change::new().remove(id(n)),
+                    (true, _) => Change::new().set_weight(id(n), Weight::new(weight).unwrap()),
+                    (false, _) => Change::new().add(spec(n, weight)),
+                };
+                upstream.apply(change).unwrap();
+            }
+            let mut new = Balance::new(&upstream, make(), ());
+            prop_assert_eq!(places(&mut balance), places(&mut new), "{}", what);
         }
     }
 

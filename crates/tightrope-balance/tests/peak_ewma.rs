@@ -18,7 +18,11 @@ fn set_latencies(upstream: &Upstream, latencies: &[u32]) {
     let snapshot = upstream.snapshot();
     for (member, &latency) in snapshot.members().iter().zip(latencies) {
         let record = member.record();
-        record.add_latency(Instant::now(), latency * MS, Decay::over(DECAY));
+        record.add_latency(
+            record.tick(Instant::now()),
+            latency * MS,
+            Decay::over(DECAY),
+        );
     }
 }
 

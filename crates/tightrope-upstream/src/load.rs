@@ -31,13 +31,13 @@ pub struct Sample {
     /// From the pick to the answer. Where there was none: an answer takes no less than this.
     pub latency: Duration,
     /// When that was.
-    pub at: Instant,
+    pub at: Tick,
 }
 
 /// How fast latencies are forgotten: after this time, `1 / e` (37 %) of what was is left.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decay {
-    halvings_per_tick: f32,
+    halvings_per_unit: f32,
 }
 
 /// How long answers take: see [`Record::latency_ns`](crate::Record::latency_ns).
@@ -53,14 +53,20 @@ pub(crate) struct Penalty {
     word: AtomicU64,
 }
 
-/// A point in the life of an upstream, in units of 2^16 ns (66 us); comes round after 78 hours.
+/// A point in the life of an upstream, in nanoseconds; comes round after 584 years.
 ///
-/// Given by [`Record::tick`](crate::Record::tick), once for all endpoints that are compared. It is of
-/// use for the records of the same upstream only.
+/// Given by [`Record::tick`](crate::Record::tick), once for all endpoints that are compared, since to
+/// work it out costs more than to read a latency. It is of use for the records of the same upstream
+/// only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tick(u32);
+pub struct Tick(u64);
 
-const TICK_NS: f32 = 65_536.0;
+/// As [`Tick`], in units of 2^16 ns (66 us), to be kept beside what was learned then; comes round
+/// after 78 hours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp(u32);
+
+const STAMP_NS: f32 = 65_536.0;
 
 /// What a failure adds to the factor of a penalty, at first.
 const HARSHEST: f32 = 128.0;
@@ -73,14 +79,27 @@ const HALF_LIVES: [f32; 3] = [0.5, 4.0, 8.0];
 impl Tick {
     /// `at` in the life of what began at `epoch`; its start if that was later.
     pub(crate) fn new(epoch: Instant, at: Instant) -> Self {
-        let age = at.saturating_duration_since(epoch);
-        Self((nanoseconds(age) >> 16) as u32)
+        Self(nanoseconds(at.saturating_duration_since(epoch)))
     }
 
+    /// The time since `earlier`; none where that is not past.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    const fn stamp(self) -> Stamp {
+        Stamp((self.0 >> 16) as u32)
+    }
+}
+
+// === impl Stamp ===
+
+impl Stamp {
     /// 0 for one that is not past: another thread was a little ahead.
-    fn since(self, earlier: Self) -> u32 {
-        let ticks = self.0.wrapping_sub(earlier.0);
-        if ticks > u32::MAX / 2 { 0 } else { ticks }
+    const fn since(self, earlier: Self) -> u32 {
+        let units = self.0.wrapping_sub(earlier.0);
+        if units > u32::MAX / 2 { 0 } else { units }
     }
 }
 
@@ -92,7 +111,7 @@ impl Decay {
     pub fn over(time: Duration) -> Self {
         let ns = time.max(Duration::from_millis(1)).as_secs_f32() * 1e9;
         Self {
-            halvings_per_tick: std::f32::consts::LOG2_E * TICK_NS / ns,
+            halvings_per_unit: std::f32::consts::LOG2_E * STAMP_NS / ns,
         }
     }
 
@@ -101,14 +120,14 @@ impl Decay {
         let longest = HALF_LIVES.len() - 1;
         let half_life = HALF_LIVES[(failures as usize).saturating_sub(1).min(longest)];
         Self {
-            halvings_per_tick: TICK_NS / (half_life * 1e9),
+            halvings_per_unit: STAMP_NS / (half_life * 1e9),
         }
     }
 
-    /// What is left after `ticks`.
+    /// What is left after this many units of a stamp.
     #[inline]
-    fn keeps(self, ticks: u32) -> f32 {
-        let halvings = ticks as f32 * self.halvings_per_tick;
+    fn keeps(self, units: u32) -> f32 {
+        let halvings = units as f32 * self.halvings_per_unit;
         if halvings >= 126.0 {
             return 0.0;
         }
@@ -131,7 +150,7 @@ impl Latency {
 
     /// Takes a sample in.
     pub(crate) fn record(&self, now: Tick, latency: Duration, decay: Decay) {
-        let sample = ns(latency);
+        let (now, sample) = (now.stamp(), ns(latency));
         self.update(
             |average, last| {
                 let Some(average) = average else {
@@ -149,7 +168,7 @@ impl Latency {
 
     /// An answer would have taken no less than `latency`.
     pub(crate) fn raise(&self, now: Tick, latency: Duration) {
-        let sample = ns(latency);
+        let (now, sample) = (now.stamp(), ns(latency));
         self.update(
             |average, _| {
                 average
@@ -162,7 +181,7 @@ impl Latency {
 
     /// Until samples say otherwise answers take `latency`, if by now they take less or nothing is known.
     pub(crate) fn assume(&self, now: Tick, latency: Duration, decay: Decay) {
-        let assumed = ns(latency);
+        let (now, assumed) = (now.stamp(), ns(latency));
         self.update(
             |average, last| {
                 let faded = average.map(|average| average * decay.keeps(now.since(last)));
@@ -173,13 +192,14 @@ impl Latency {
     }
 
     /// The average as it is by now, if there is one.
+    #[inline]
     pub(crate) fn estimate_ns(&self, now: Tick, decay: Decay) -> Option<f32> {
         // Relaxed, here and below: the word orders nothing but itself.
         let (average, last) = unpack(self.word.load(Ordering::Relaxed));
-        average.map(|average| average * decay.keeps(now.since(last)))
+        average.map(|average| average * decay.keeps(now.stamp().since(last)))
     }
 
-    fn update(&self, next: impl Fn(Option<f32>, Tick) -> Option<f32>, now: Tick) {
+    fn update(&self, next: impl Fn(Option<f32>, Stamp) -> Option<f32>, now: Stamp) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let (average, last) = unpack(word);
@@ -187,8 +207,8 @@ impl Latency {
                 return;
             };
             // Never back: another thread may be ahead.
-            let tick = last.0.wrapping_add(now.since(last));
-            let packed = u64::from(average.to_bits()) << 32 | u64::from(tick);
+            let stamp = last.0.wrapping_add(now.since(last));
+            let packed = u64::from(average.to_bits()) << 32 | u64::from(stamp);
             match self.word.compare_exchange_weak(
                 word,
                 packed,
@@ -215,8 +235,9 @@ impl Penalty {
     pub(crate) fn failed(&self, now: Tick) {
         // Relaxed, here and below: the word orders nothing but itself. Of failures that cross one
         // is enough, so there is no loop.
+        let now = now.stamp();
         let word = self.word.load(Ordering::Relaxed);
-        let (failures, last) = ((word >> 32) as u32, Tick(word as u32));
+        let (failures, last) = ((word >> 32) as u32, Stamp(word as u32));
         let again = failures == 0 || Decay::after(failures).keeps(now.since(last)) <= 0.5;
         let failures = failures.saturating_add(u32::from(again));
         let packed = u64::from(failures) << 32 | u64::from(now.0);
@@ -224,6 +245,7 @@ impl Penalty {
     }
 
     /// The endpoint did its part.
+    #[inline]
     pub(crate) fn clear(&self) {
         // Nothing is written where nothing is to be done, which is nearly always.
         if self.word.load(Ordering::Relaxed) != 0 {
@@ -232,13 +254,19 @@ impl Penalty {
     }
 
     /// By how much it is busier; asks for the time only where that matters.
+    #[inline]
     pub(crate) fn factor(&self, now: impl FnOnce() -> Tick) -> u32 {
-        let word = self.word.load(Ordering::Relaxed);
-        if word == 0 {
-            return 1;
+        match self.word.load(Ordering::Relaxed) {
+            0 => 1,
+            word => Self::factor_of(word, now()),
         }
-        let (failures, last) = ((word >> 32) as u32, Tick(word as u32));
-        1 + (HARSHEST * Decay::after(failures).keeps(now().since(last))).round() as u32
+    }
+
+    #[cold]
+    fn factor_of(word: u64, now: Tick) -> u32 {
+        let (failures, last) = ((word >> 32) as u32, Stamp(word as u32));
+        let keeps = Decay::after(failures).keeps(now.stamp().since(last));
+        1 + (HARSHEST * keeps).round() as u32
     }
 }
 
@@ -252,8 +280,8 @@ fn nanoseconds(time: Duration) -> u64 {
     whole.wrapping_add(u64::from(time.subsec_nanos()))
 }
 
-fn unpack(word: u64) -> (Option<f32>, Tick) {
+fn unpack(word: u64) -> (Option<f32>, Stamp) {
     let average = (word >> 32) as u32;
     let average = (average != 0).then(|| f32::from_bits(average));
-    (average, Tick(word as u32))
+    (average, Stamp(word as u32))
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::time::Instant;
 
-use crate::{Endpoint, Observer, Outcome, Sample};
+use crate::{Endpoint, Observer, Outcome, Sample, Tick};
 
 /// A chosen endpoint with a place in flight on it.
 ///
@@ -19,7 +19,7 @@ pub struct Pick {
     /// What the answer said, once there was one.
     answer: Option<Outcome>,
     /// Who is yet to be told of the answer, and since when it is awaited.
-    observer: Option<(Arc<dyn Observer>, Instant)>,
+    observer: Option<(Arc<dyn Observer>, Tick)>,
 }
 
 /// A request bound to the endpoint that was picked for it.
@@ -46,7 +46,7 @@ impl Pick {
 
     /// Tells `observer` how the attempt goes, with latencies from `since` on. Only the last
     /// observer is told.
-    pub fn observed_by(mut self, observer: Arc<dyn Observer>, since: Instant) -> Self {
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>, since: Tick) -> Self {
         self.observer = Some((observer, since));
         self
     }
@@ -73,18 +73,22 @@ impl Pick {
         self.outcome = outcome;
     }
 
+    #[inline]
     fn learn(&mut self, outcome: Outcome) {
         self.endpoint.record().learn(outcome);
         if let Some((observer, since)) = self.observer.take() {
-            let at = Instant::now();
-            let latency = at.saturating_duration_since(since);
-            let sample = Sample {
-                outcome,
-                latency,
-                at,
-            };
-            observer.observe(&self.endpoint, &sample);
+            self.tell(&*observer, since, outcome);
         }
+    }
+
+    fn tell(&self, observer: &dyn Observer, since: Tick, outcome: Outcome) {
+        let at = self.endpoint.record().tick(Instant::now());
+        let sample = Sample {
+            outcome,
+            latency: at.since(since),
+            at,
+        };
+        observer.observe(&self.endpoint, &sample);
     }
 }
 

@@ -129,27 +129,28 @@ impl Record {
     /// same way, toward 0, and writes nothing, so an endpoint that was slow once is tried again. One
     /// atomic word, no lock; `k` is right to 1 in 9,000, and the same on every machine. Source:
     /// Finagle's Peak EWMA, and linkerd's for reads that do not write.
+    #[inline]
     #[must_use]
     pub fn latency_ns(&self, now: Tick, decay: Decay) -> Option<f32> {
         self.latency.estimate_ns(now, decay)
     }
 
     /// Takes in how long an answer took that came at `at`.
-    pub fn add_latency(&self, at: Instant, latency: Duration, decay: Decay) {
-        self.latency.record(self.tick(at), latency, decay);
+    pub fn add_latency(&self, at: Tick, latency: Duration, decay: Decay) {
+        self.latency.record(at, latency, decay);
     }
 
     /// Takes in that an answer would have taken no less than `latency`: what an attempt tells that
     /// failed or was given up. Raises the average and never lowers it.
-    pub fn raise_latency(&self, at: Instant, latency: Duration) {
-        self.latency.raise(self.tick(at), latency);
+    pub fn raise_latency(&self, at: Tick, latency: Duration) {
+        self.latency.raise(at, latency);
     }
 
     /// Takes `latency` for true until samples say otherwise, if by now it is less or nothing is
     /// known: for an endpoint that comes, or comes back after its latency faded, so that it does not
     /// draw everybody.
-    pub fn assume_latency(&self, at: Instant, latency: Duration, decay: Decay) {
-        self.latency.assume(self.tick(at), latency, decay);
+    pub fn assume_latency(&self, at: Tick, latency: Duration, decay: Decay) {
+        self.latency.assume(at, latency, decay);
     }
 
     /// How many times busier the endpoint is to count because it fails: 1 where it does not.
@@ -159,12 +160,14 @@ impl Record {
     /// fails again it begins anew, with a half-life of 4 s, and from the third in a row on of 8 s. The
     /// first success ends it, and so does a probe that finds the endpoint healthy again. Reads the
     /// clock only where there is a penalty.
+    #[inline]
     #[must_use]
     pub fn penalty(&self) -> u32 {
         self.penalty.factor(|| self.tick(Instant::now()))
     }
 
     /// Takes in what an attempt tells of the endpoint.
+    #[inline]
     pub(crate) fn learn(&self, outcome: Outcome) {
         match outcome {
             Outcome::Success => self.penalty.clear(),

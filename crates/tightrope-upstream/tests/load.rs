@@ -43,7 +43,7 @@ fn latency_ms_at(endpoint: &Endpoint, at: Instant) -> Option<f32> {
 
 fn add(endpoint: &Endpoint, latency: Duration) {
     let record = endpoint.record();
-    record.add_latency(Instant::now(), latency, Decay::over(DECAY));
+    record.add_latency(record.tick(Instant::now()), latency, Decay::over(DECAY));
 }
 
 #[track_caller]
@@ -103,12 +103,15 @@ async fn a_latency_that_is_not_renewed_fades_without_being_written() {
 async fn an_answer_that_did_not_come_only_raises_the_latency() {
     let upstream = upstream();
     let a = endpoint(&upstream);
-    a.record().raise_latency(Instant::now(), 10 * MS);
+    a.record()
+        .raise_latency(a.record().tick(Instant::now()), 10 * MS);
     assert_eq!(latency_ms(&a), None);
     add(&a, 20 * MS);
-    a.record().raise_latency(Instant::now(), 10 * MS);
+    a.record()
+        .raise_latency(a.record().tick(Instant::now()), 10 * MS);
     assert_near(latency_ms(&a), 20.0);
-    a.record().raise_latency(Instant::now(), 30 * MS);
+    a.record()
+        .raise_latency(a.record().tick(Instant::now()), 30 * MS);
     assert_near(latency_ms(&a), 30.0);
 }
 
@@ -118,7 +121,7 @@ async fn an_assumed_latency_holds_where_less_is_known() {
     let a = endpoint(&upstream);
     let assume = |ms: u32| {
         let record = a.record();
-        record.assume_latency(Instant::now(), ms * MS, Decay::over(DECAY));
+        record.assume_latency(record.tick(Instant::now()), ms * MS, Decay::over(DECAY));
     };
     assume(30);
     assert_near(latency_ms(&a), 30.0);
@@ -218,7 +221,7 @@ struct Notes(Mutex<Vec<(Outcome, Duration)>>);
 impl Observer for Notes {
     fn observe(&self, endpoint: &Arc<Endpoint>, sample: &Sample) {
         assert_eq!(endpoint.id().as_str(), "a");
-        assert_eq!(sample.at, Instant::now());
+        assert_eq!(sample.at, endpoint.record().tick(Instant::now()));
         self.0
             .lock()
             .unwrap()
@@ -233,7 +236,8 @@ async fn an_observer_is_told_once_when_the_answer_begins() {
     let notes = Arc::new(Notes::default());
     let pick = || {
         let observer = Arc::clone(&notes) as Arc<dyn Observer>;
-        a.pick().unwrap().observed_by(observer, Instant::now())
+        let since = a.record().tick(Instant::now());
+        a.pick().unwrap().observed_by(observer, since)
     };
     let failure = Outcome::Failure(Failure::Reset);
 
@@ -291,7 +295,7 @@ proptest! {
         let (mut now, mut least, mut most) = (Instant::now(), f32::MAX, 0.0_f32);
         for (after_us, latency_ns) in samples {
             now += Duration::from_micros(after_us);
-            a.record().add_latency(now, Duration::from_nanos(latency_ns), decay);
+            a.record().add_latency(a.record().tick(now), Duration::from_nanos(latency_ns), decay);
             least = least.min((latency_ns as f32).max(1.0));
             most = most.max((latency_ns as f32).max(1.0));
             let latency = a.record().latency_ns(a.record().tick(now), decay).unwrap();

@@ -77,15 +77,17 @@ impl Shared {
     ) -> Result<Pick, PickError> {
         let mut selection = self.selection.load();
         loop {
+            let members = selection.snapshot.members();
             let observers = selection.picker.observers();
             let timed;
-            let context = if observers.is_empty() {
-                context
-            } else {
-                timed = context.at(Instant::now());
-                &timed
+            let context = match members.first() {
+                Some(any) if !observers.is_empty() => {
+                    let now = Instant::now();
+                    timed = context.at(now, any.record().tick(now));
+                    &timed
+                }
+                _ => context,
             };
-            let members = selection.snapshot.members();
             let chosen = selection.picker.pick(context, random);
             let Some((index, endpoint)) =
                 chosen.and_then(|index| Some((index, members.get(index)?)))
@@ -94,7 +96,10 @@ impl Shared {
             };
             if let Some(pick) = endpoint.pick() {
                 return Ok(match observers.get(index) {
-                    Some(observer) => pick.observed_by(Arc::clone(observer), context.now()),
+                    Some(observer) => {
+                        let since = context.tick(endpoint.record());
+                        pick.observed_by(Arc::clone(observer), since)
+                    }
                     None => pick,
                 });
             }
@@ -110,8 +115,13 @@ impl Shared {
 
     pub(crate) fn explain(&self, context: &Context<'_>, random: &Random) -> Explanation {
         let selection = self.selection.load();
-        let context = context.at(Instant::now()).for_dry_run();
         let (snapshot, picker) = (&selection.snapshot, &*selection.picker);
+        let mut context = context.for_dry_run();
+        if let Some(any) = snapshot.members().first() {
+            // One time for all that is looked at.
+            let now = Instant::now();
+            context = context.at(now, any.record().tick(now));
+        }
         Explanation::new(snapshot, picker, &context, &mut random.clone())
     }
 }

@@ -151,6 +151,12 @@ pub(super) fn least_busy(
     random: &mut Random,
 ) -> Option<usize> {
     let members = draw.snapshot().members();
+    if choices == 2
+        && let Some([one, other]) = draw.two(context, random)
+    {
+        let is_less = Cost::of(&members[other]).is_less(Cost::of(&members[one]));
+        return Some(if is_less { other } else { one });
+    }
     let drawn = draw.some(choices, context, random);
     let mut in_order = drawn.iter().map(|index| (index, Cost::of(&members[index])));
     let first = in_order.next()?;

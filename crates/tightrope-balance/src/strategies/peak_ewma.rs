@@ -113,7 +113,11 @@ impl PeakEwma {
         let middle = latencies.len() / 2;
         let (_, &mut median, _) = latencies.select_nth_unstable_by(middle, f32::total_cmp);
         for record in new {
-            record.assume_latency(now, Duration::from_nanos(median as u64), self.decay);
+            record.assume_latency(
+                record.tick(now),
+                Duration::from_nanos(median as u64),
+                self.decay,
+            );
         }
     }
 
@@ -209,8 +213,13 @@ impl Picker for PeakEwmaPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
         let draw = self.draw.as_ref()?;
         let members = draw.snapshot().members();
-        let now = members.first()?.record().tick(context.now());
+        let now = context.tick(members.first()?.record());
         if let Some(choices) = self.choices {
+            if choices == 2
+                && let Some(two) = draw.two(context, random)
+            {
+                return self.cheapest(members, two.into_iter(), now);
+            }
             let drawn = draw.some(choices, context, random);
             return self.cheapest(members, drawn.iter(), now);
         }
@@ -223,7 +232,7 @@ impl Picker for PeakEwmaPicker {
     fn score(&self, index: usize, context: &Context<'_>) -> Option<f64> {
         let snapshot = self.draw.as_ref()?.snapshot();
         let endpoint = &snapshot.members()[index];
-        let now = endpoint.record().tick(context.now());
+        let now = context.tick(endpoint.record());
         let latency = endpoint.record().latency_ns(now, self.decay)?;
         Some(f64::from(latency * self.load(endpoint)))
     }

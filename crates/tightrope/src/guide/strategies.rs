@@ -37,9 +37,12 @@
 //! - Counts of requests in flight come near the best for one balancer that looks at all. With a hundred,
 //!   each has less than one request on most servers, and a count of 0 or 1 says nothing. The others' requests
 //!   show in the latency.
-//! - More draws help. With up to twenty balancers five come near a look at everybody, for a
-//!   twentieth of the looks, and are what [`PeakEwma::new`] does; with a hundred they take twice as long. Looking at all herds a newcomer's share away: all
-//!   balancers agree that somebody else is a little better.
+//! - More draws help. Five come near a look at everybody, for a twentieth of the looks, and are what
+//!   [`PeakEwma::new`] does; only with a hundred balancers they take half as long again. Looking at all
+//!   herds a newcomer's share away: all balancers agree that somebody else is a little better.
+//! - With [`Prequal`](crate::balance::Prequal) a hundred balancers do as well as one: its probes tell what
+//!   the requests of the others do to a server. They cost three questions a request, and servers that
+//!   answer them.
 //! - An [`Aperture`] lets each balancer send more to fewer servers, so that it learns more of
 //!   each, and saves connections.
 //! - A server that fails at once would look idle and quick, and draw whoever looks at load. Its

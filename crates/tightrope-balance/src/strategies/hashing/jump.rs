@@ -69,7 +69,9 @@ impl Boundable for Jump {
     fn build_within(&mut self, snapshot: &Arc<Snapshot>, limit: Option<Limit>) -> Box<dyn Picker> {
         Box::new(HashPicker {
             snapshot: Arc::clone(snapshot),
-            membership: self.newest.of(snapshot, &self.hash_on, Numbered::new),
+            membership: self.newest.of(snapshot, &self.hash_on, |candidates, _| {
+                Numbered::new(candidates)
+            }),
             hash_on: self.hash_on,
             limit,
         })

@@ -82,7 +82,7 @@ impl Strategy for Maglev {
 impl Boundable for Maglev {
     fn build_within(&mut self, snapshot: &Arc<Snapshot>, limit: Option<Limit>) -> Box<dyn Picker> {
         let Slots(slots) = self.slots;
-        let membership = self.newest.of(snapshot, &self.hash_on, |candidates| {
+        let membership = self.newest.of(snapshot, &self.hash_on, |candidates, _| {
             Slotted::new(candidates, slots)
         });
         Box::new(HashPicker {

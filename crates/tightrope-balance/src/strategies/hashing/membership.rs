@@ -32,17 +32,20 @@ pub(super) struct Newest<T> {
 pub(super) type Candidate = (u32, Identity);
 
 impl<T> Newest<T> {
-    /// That of `snapshot`, built by `table` if members, weights or the active group changed.
+    /// That of `snapshot`, built by `table`, which is given the one before, if members, weights or
+    /// the active group changed.
     pub(super) fn of(
         &mut self,
         snapshot: &Snapshot,
         hash_on: &HashOn,
-        table: impl FnOnce(&[Candidate]) -> T,
+        table: impl FnOnce(&[Candidate], Option<&T>) -> T,
     ) -> Arc<Membership<T>> {
         let layout = snapshot.layout_generation();
         match &self.membership {
             Some(membership) if self.layout == layout => Arc::clone(membership),
             _ => {
+                let before = self.membership.as_ref().map(|before| &before.table);
+                let table = |candidates: &[Candidate]| table(candidates, before);
                 let built = Arc::new(Membership::new(snapshot, hash_on, table));
                 self.layout = layout;
                 self.membership = Some(Arc::clone(&built));

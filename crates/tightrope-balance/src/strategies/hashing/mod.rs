@@ -4,6 +4,7 @@
 //! that is unavailable, tried or full, and the bound on load ([`Bounded`]).
 
 mod bounded;
+mod circle;
 mod fill;
 mod hash_on;
 mod jump;

@@ -66,7 +66,7 @@ impl Boundable for Rendezvous {
     fn build_within(&mut self, snapshot: &Arc<Snapshot>, limit: Option<Limit>) -> Box<dyn Picker> {
         Box::new(HashPicker {
             snapshot: Arc::clone(snapshot),
-            membership: self.newest.of(snapshot, &self.hash_on, |_| NoTable),
+            membership: self.newest.of(snapshot, &self.hash_on, |_, _| NoTable),
             hash_on: self.hash_on,
             limit,
         })

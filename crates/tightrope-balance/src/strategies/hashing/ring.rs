@@ -22,12 +22,37 @@ pub(in crate::strategies) struct Ring<P> {
 }
 
 impl<P: Point> Ring<P> {
-    /// The points and their owners; of equal points the one with the least owner counts.
+    /// The points and their owners; of equal points the one with the least owner is kept.
     ///
     /// Takes linear time where the points are spread evenly, as hashes are.
     pub(in crate::strategies) fn new(points: &[(P, u32)]) -> Self {
-        // About four points for each entry of the index.
-        let bits = (points.len() / 4).max(2).ilog2().min(P::BITS);
+        let mut sorted = Self::sorted(points);
+        sorted.dedup_by_key(|(point, _)| *point);
+        Self::of_sorted(sorted)
+    }
+
+    /// The same, where all are kept; the one with the least owner is the first of equal points.
+    pub(in crate::strategies) fn with_equals(points: &[(P, u32)]) -> Self {
+        Self::of_sorted(Self::sorted(points))
+    }
+
+    /// Points in order. The first of equal points is the one that is found.
+    pub(in crate::strategies) fn of_sorted(points: Vec<(P, u32)>) -> Self {
+        let bits = Self::bits(&points);
+        Self {
+            starts: index(&points, bits),
+            points: points.into_boxed_slice(),
+            bits,
+        }
+    }
+
+    /// How many bits there are in the index: about four points for each entry.
+    fn bits(points: &[(P, u32)]) -> u32 {
+        (points.len() / 4).max(2).ilog2().min(P::BITS)
+    }
+
+    fn sorted(points: &[(P, u32)]) -> Vec<(P, u32)> {
+        let bits = Self::bits(points);
         let starts = index(points, bits);
         let (mut sorted, mut next) = (points.to_vec(), starts.clone());
         for entry in points {
@@ -38,12 +63,7 @@ impl<P: Point> Ring<P> {
         for range in starts.windows(2) {
             sorted[range[0] as usize..range[1] as usize].sort_unstable();
         }
-        sorted.dedup_by_key(|(point, _)| *point);
-        Self {
-            starts: index(&sorted, bits),
-            points: sorted.into_boxed_slice(),
-            bits,
-        }
+        sorted
     }
 
     /// The same points, where `owner` says who owns those of each former owner.

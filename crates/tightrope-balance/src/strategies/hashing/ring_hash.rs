@@ -7,10 +7,9 @@ use tightrope_upstream::Snapshot;
 use super::{
     HashOn,
     bounded::Boundable,
-    membership::{Candidate, Newest},
-    mix,
+    circle::Circle,
+    membership::Newest,
     picker::{HashPicker, Table},
-    ring::{Ring, points},
     room::Limit,
 };
 use crate::{Picker, Strategy};
@@ -29,6 +28,8 @@ use crate::{Picker, Strategy};
 /// One hash and two looks a pick, whatever the number of endpoints; 9 bytes a point, so 1.4 kB for
 /// each unit of weight, and 16 bytes an endpoint. More than 2,097,152 points are not made: beyond,
 /// everybody gets fewer in proportion, and then one that leaves moves more keys than its own.
+/// Where few join, leave or change their weight, their points are merged into those of the others,
+/// which are not sorted again.
 ///
 /// A request that has nothing to hash goes to a random point; see [`HashOn`].
 ///
@@ -40,14 +41,11 @@ use crate::{Picker, Strategy};
 pub struct RingHash {
     hash_on: HashOn,
     points: PointsEach,
-    newest: Newest<Ring<u32>>,
+    newest: Newest<Circle>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct PointsEach(u32);
-
-/// The most points of a ring.
-const MOST: u64 = 1 << 21;
 
 // === impl RingHash ===
 
@@ -84,7 +82,9 @@ impl Boundable for RingHash {
         let PointsEach(each) = self.points;
         let membership = self
             .newest
-            .of(snapshot, &self.hash_on, |candidates| ring(candidates, each));
+            .of(snapshot, &self.hash_on, |candidates, before| {
+                Circle::new(candidates, each, before)
+            });
         Box::new(HashPicker {
             snapshot: Arc::clone(snapshot),
             membership,
@@ -102,23 +102,9 @@ impl Default for PointsEach {
     }
 }
 
-impl Table for Ring<u32> {
+impl Table for Circle {
     fn route(&self, hash: u64) -> impl Iterator<Item = usize> {
-        let place = self.at_or_after((hash >> 32) as u32);
-        self.from(place).map(|(_, owner)| owner as usize)
+        let place = self.ring.at_or_after((hash >> 32) as u32);
+        self.ring.from(place).map(|(_, owner)| owner as usize)
     }
-}
-
-fn ring(candidates: &[Candidate], each: u32) -> Ring<u32> {
-    let mut candidates = candidates.to_vec();
-    // By identity, so that the order of configuration does not decide who owns an equal point.
-    candidates.sort_unstable_by_key(|(index, identity)| (identity.seed, *index));
-    let weights = candidates.iter().map(|(_, identity)| identity.weight);
-    let total = weights.map(u64::from).sum();
-    let all = (0..).zip(&candidates).flat_map(|(rank, (_, identity))| {
-        let count = points(identity.weight, each, total, MOST);
-        let seed = identity.seed;
-        (1..=count).map(move |n| ((mix::nth(seed, n) >> 32) as u32, rank))
-    });
-    Ring::new(&all.collect::<Vec<_>>()).owned_by(|rank: u32| candidates[rank as usize].0)
 }
