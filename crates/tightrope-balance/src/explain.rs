@@ -28,7 +28,9 @@ pub struct Candidate {
     /// Its requests in flight.
     pub in_flight: usize,
     /// What the strategy compares endpoints by, if it does: the lower, the better. Those that draw
-    /// compare only who was drawn.
+    /// compare only who was drawn. Of those that hash, how many others the key wants more; of
+    /// [`Prequal`](crate::Prequal), for whom there is a report, the latency in seconds of who is cold,
+    /// pressed below 1, and 1 and the load of who is hot.
     pub score: Option<f64>,
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use tightrope_balance::{Balance, Context, LeastRequest, PeakEwma, RoundRobin};
-use tightrope_upstream::{Attempt, Availability, Change, Decay, Group};
+use tightrope_balance::{
+    Balance, Context, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous, RingHash, RoundRobin,
+};
+use tightrope_upstream::{Attempt, Availability, Change, Decay, Group, Health};
 use tokio::time::Instant;
 
-use crate::support::{STRATEGIES, id, number, spec, tried, upstream};
+use crate::support::{Make, STRATEGIES, id, number, spec, tried, upstream};
 
 /// What is known of the `n`-th request: a client and a key.
 fn context(n: &u8) -> Context<'_> {
@@ -148,6 +150,41 @@ async fn scores_are_what_is_compared() {
     assert!((first.unwrap() / 1e6 - 11.0 / 3.0).abs() < 1e-3);
     assert!((second.unwrap() / 1e6 - 4.0).abs() < 1e-3);
     assert_eq!(third, None);
+}
+
+#[test]
+fn a_key_goes_to_the_lowest_score_and_on_in_their_order() {
+    let strategies: [(&str, Make); 4] = [
+        ("maglev", || Box::new(Maglev::new().with_table_size(500))),
+        ("ring_hash", || Box::new(RingHash::new())),
+        ("rendezvous", || Box::new(Rendezvous::new())),
+        ("jump", || Box::new(Jump::new())),
+    ];
+    for (name, make) in strategies {
+        let upstream = upstream(&[1, 2, 3, 1, 1]);
+        let balance = Balance::new(&upstream, make(), ()).with_context(context);
+        for key in 0..50 {
+            let explained = balance.explain(&key);
+            let mut by_score = explained.candidates().to_vec();
+            by_score.sort_by(|a, b| a.score.unwrap().total_cmp(&b.score.unwrap()));
+            // One after the other becomes sick, and the next takes over.
+            for candidate in &by_score {
+                let explained = balance.explain(&key);
+                let (chosen, expected) = (explained.chosen().unwrap(), candidate.endpoint.id());
+                assert_eq!(chosen.endpoint.id(), expected, "{name}, key {key}");
+                let change = Change::new().set_health(expected.clone(), Health::Unhealthy, "test");
+                upstream.apply(change).unwrap();
+            }
+            let healed = by_score.iter().fold(Change::new(), |change, candidate| {
+                change.set_health(candidate.endpoint.id().clone(), Health::Healthy, "test")
+            });
+            upstream.apply(healed).unwrap();
+        }
+    }
+    // A request without a key goes to a random one.
+    let upstream = upstream(&[1, 1]);
+    let explained = Balance::new(&upstream, Rendezvous::new(), ()).explain(&());
+    assert!(explained.candidates().iter().all(|one| one.score.is_none()));
 }
 
 #[test]

@@ -131,6 +131,14 @@ async fn the_quickest_of_the_cold_is_picked_and_of_the_hot_the_least_busy() {
     let script = Script::new(&[(1, 50), (1, 20), (9, 1), (10, 1)]);
     let builder = all().with_threshold(0.5).unwrap();
     let mut probed = Probed::filled(&upstream, builder, script.clone()).await;
+    let explained = probed.balance.explain(&());
+    let scores: Vec<f64> = explained
+        .candidates()
+        .iter()
+        .map(|one| one.score.unwrap())
+        .collect();
+    assert!(scores[1] < scores[0] && scores[0] < 1.0, "{scores:?}");
+    assert_eq!(scores[2..], [11.0, 12.0]);
     // 1 is the quicker of the two that are cold; its use makes it hot, then 0 is the only one that
     // is cold. Then all are hot, and 0 and 1 the least busy until they are as busy as 2.
     let picks: Vec<usize> = (0..18).map(|_| probed.pick()).collect();

@@ -151,6 +151,7 @@ fn strategy(config: &config::Upstream) -> Box<dyn Strategy> {
         config::Strategy::NginxLeastConn => Box::new(nginx::LeastConn::new()),
         config::Strategy::NginxRandom => Box::new(nginx::Random::new()),
         config::Strategy::NginxRandomTwo => Box::new(nginx::RandomTwo::new()),
+        config::Strategy::EnvoyLeastRequest => Box::new(envoy::LeastRequest::new()),
         config::Strategy::EnvoyMaglev => Box::new(envoy::Maglev::new()),
         config::Strategy::EnvoyRingHash => Box::new(envoy::RingHash::new()),
         config::Strategy::HaproxySource => Box::new(haproxy::Source::new(HashType::map_based())),

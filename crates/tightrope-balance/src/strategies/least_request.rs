@@ -110,37 +110,51 @@ impl Picker for DrawPicker {
 
 impl Picker for ScanPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        let members = self.snapshot.members();
-        let mut best: Option<(usize, Cost)> = None;
-        let mut tied = 0;
-        for &index in self.snapshot.available() {
-            let index = index as usize;
-            if context.has_tried(&members[index]) {
-                continue;
-            }
-            let (cost, weight) = (Cost::of(&members[index]), members[index].weight().get());
-            let takes = match best {
-                Some((_, least)) if least.is_less(cost) => continue,
-                Some((_, least)) if !cost.is_less(least) => {
-                    // One of equals, by weight: each stays in with its share of those seen.
-                    tied += u64::from(weight);
-                    random.below(tied) < u64::from(weight)
-                }
-                _ => {
-                    tied = u64::from(weight);
-                    true
-                }
-            };
-            if takes {
-                best = Some((index, cost));
-            }
+        let (members, available) = (self.snapshot.members(), self.snapshot.available());
+        if !context.is_retry() {
+            return least_busy_of(members, available.iter().copied(), random);
         }
-        best.map(|(index, _)| index)
+        let untried = available.iter().copied();
+        let untried = untried.filter(|&index| !context.has_tried(&members[index as usize]));
+        least_busy_of(members, untried, random)
     }
 
     fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
         Some(Cost::of(&self.snapshot.members()[index]).score())
     }
+}
+
+/// The least busy of all `candidates`; of equals one that is drawn by weight.
+fn least_busy_of(
+    members: &[Arc<Endpoint>],
+    candidates: impl Iterator<Item = u32> + Clone,
+    random: &mut Random,
+) -> Option<usize> {
+    let costs = candidates.map(|index| (index as usize, Cost::of(&members[index as usize])));
+    let mut in_order = costs.clone();
+    let (mut best, mut least) = in_order.next()?;
+    let mut equals = least.weight;
+    for (index, cost) in in_order {
+        if cost.is_less(least) {
+            (best, least, equals) = (index, cost, cost.weight);
+        } else if !least.is_less(cost) {
+            equals += cost.weight;
+        }
+    }
+    if equals == least.weight {
+        return Some(best);
+    }
+    // Counts go on changing: who was equal may not be any more, and others may be now.
+    let mut left = random.below(equals);
+    for (index, cost) in costs {
+        if !cost.is_less(least) && !least.is_less(cost) {
+            match left.checked_sub(cost.weight) {
+                Some(rest) => left = rest,
+                None => return Some(index),
+            }
+        }
+    }
+    Some(best)
 }
 
 /// The least busy of `choices` drawn ones; the first drawn of equals.

@@ -172,6 +172,7 @@ pub(crate) enum Strategy {
     NginxLeastConn,
     NginxRandom,
     NginxRandomTwo,
+    EnvoyLeastRequest,
     EnvoyMaglev,
     EnvoyRingHash,
     HaproxySource,
@@ -474,7 +475,7 @@ impl Limits {
 }
 
 impl Strategy {
-    const NAMES: [(&'static str, Self); 20] = [
+    const NAMES: [(&'static str, Self); 21] = [
         ("round_robin", Self::RoundRobin),
         ("weighted_random", Self::WeightedRandom),
         ("least_request", Self::LeastRequest),
@@ -491,6 +492,7 @@ impl Strategy {
         ("nginx_least_conn", Self::NginxLeastConn),
         ("nginx_random", Self::NginxRandom),
         ("nginx_random_two", Self::NginxRandomTwo),
+        ("envoy_least_request", Self::EnvoyLeastRequest),
         ("envoy_maglev", Self::EnvoyMaglev),
         ("envoy_ring_hash", Self::EnvoyRingHash),
         ("haproxy_source", Self::HaproxySource),

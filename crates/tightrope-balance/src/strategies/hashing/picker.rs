@@ -60,6 +60,23 @@ impl<T: Table> Picker for HashPicker<T> {
         // Without a limit; or with one where only those have room that were tried.
         within.or_else(|| self.find(hash, may))
     }
+
+    /// How many others the key wants more. Those beyond its route come after that, by rendezvous.
+    fn score(&self, index: usize, context: &Context<'_>) -> Option<f64> {
+        let hash = self.hash_on.hash(context)?;
+        let mut before = Vec::new();
+        for member in self.membership.table.route(hash).take(STEPS) {
+            if member == index {
+                return Some(before.len() as f64);
+            }
+            if !before.contains(&member) {
+                before.push(member);
+            }
+        }
+        let identity = self.membership.identities[index];
+        let part = 1.0 / (1.0 + rendezvous::score(hash, identity));
+        Some(before.len() as f64 + part)
+    }
 }
 
 impl<T: Table> fmt::Debug for HashPicker<T> {

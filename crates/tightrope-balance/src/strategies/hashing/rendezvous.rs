@@ -96,12 +96,22 @@ pub(super) fn best(
         if loses || !will_do(index) {
             continue;
         }
-        let score = weight / -u.ln();
+        let score = weighted(weight, u);
         if best.is_none_or(|(_, highest)| score > highest) {
             best = Some((index, score));
         }
     }
     best.map(|(index, _)| index)
+}
+
+/// How much the key with this `hash` wants a member.
+pub(super) fn score(hash: u64, identity: Identity) -> f64 {
+    let u = unit(mix::mix(hash ^ identity.seed));
+    weighted(f64::from(identity.weight), u)
+}
+
+fn weighted(weight: f64, u: f64) -> f64 {
+    weight / -u.ln()
 }
 
 /// Maps a hash to a number between 0 and 1 that is neither, exactly.

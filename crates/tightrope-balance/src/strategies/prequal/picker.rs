@@ -68,4 +68,16 @@ impl Picker for PrequalPicker {
         self.reported(targets, &self.shared.pool(), context)
             .or_else(|| least_request::least_busy(targets.draw(), 2, context, random))
     }
+
+    /// Of those whom a report tells of.
+    fn score(&self, index: usize, context: &Context<'_>) -> Option<f64> {
+        let targets = self.targets.as_deref()?;
+        let (pool, now) = (self.shared.pool(), context.now());
+        let held = pool
+            .reports
+            .iter()
+            .find(|held| targets.find(held.serial) == Some(index))?;
+        let rank = held.rank(targets.endpoint(index), pool.scale);
+        (held.is_left() && held.is_fresh(now)).then(|| rank.score())
+    }
 }

@@ -113,6 +113,16 @@ impl Rank {
             by_latency.then(by_load)
         })
     }
+
+    /// A number for it that orders alike: of the cold nearly the latency in seconds, where that is
+    /// short, and always below 1; of the hot the load and 1.
+    pub(super) fn score(&self) -> f64 {
+        if self.is_hot {
+            return 1.0 + f64::from(self.load);
+        }
+        let seconds = f64::from(self.latency_ns) / 1e9;
+        seconds / (1.0 + seconds)
+    }
 }
 
 /// How busy `endpoint` is for its weight, with the request that is about to be sent.
