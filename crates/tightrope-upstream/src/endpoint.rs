@@ -123,6 +123,11 @@ impl Endpoint {
         Self::new(spec, Arc::clone(&self.record))
     }
 
+    /// Whether both are the same member, however it is described.
+    pub(crate) fn is_same(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, other) || Arc::ptr_eq(&self.record, &other.record)
+    }
+
     /// What is configured of it.
     #[must_use]
     pub const fn spec(&self) -> &EndpointSpec {
@@ -174,6 +179,7 @@ impl Endpoint {
     /// Choose from what a follower is given. [`Upstream::snapshot`](crate::Upstream::snapshot) may
     /// be ahead of it, and an endpoint that it puts into service is not open before the update is
     /// [applied](crate::Update::applied).
+    #[inline]
     #[must_use]
     pub fn pick(self: &Arc<Self>) -> Option<Pick> {
         match self.record.acquire() {

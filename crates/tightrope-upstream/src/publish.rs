@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Snapshot,
+    Endpoint, Snapshot,
     sync::{AtomicUsize, Mutex, Ordering, lock},
 };
 
@@ -107,11 +107,11 @@ impl Audience {
         if generation == before.generation() {
             return (generation, None);
         }
-        let same_members = Arc::ptr_eq(before.layout(), newest.layout());
+        let are_aligned = are_aligned(&before, &newest);
 
         // First let in, then tell the pickers, then let no more in: whoever finds an endpoint
         // closed finds a newer picker published.
-        if same_members {
+        if are_aligned {
             for (place, member) in changed(&before, &newest) {
                 if newest.availability()[place].is_in_service() {
                     member.record().open();
@@ -135,7 +135,7 @@ impl Audience {
             }
             None => false,
         });
-        if same_members {
+        if are_aligned {
             for (place, member) in changed(&before, &newest) {
                 if !newest.availability()[place].is_in_service() {
                     member.record().close();
@@ -152,11 +152,19 @@ impl Audience {
     }
 }
 
+/// Whether both have the same members in the same places, whatever their weights and roles.
+fn are_aligned(before: &Snapshot, newest: &Snapshot) -> bool {
+    let is_same = |(was, is): (&Arc<Endpoint>, &Arc<Endpoint>)| was.is_same(is);
+    Arc::ptr_eq(before.layout(), newest.layout())
+        || before.members().len() == newest.members().len()
+            && before.members().iter().zip(newest.members()).all(is_same)
+}
+
 /// The members of `newest` whose availability is not what it was.
 fn changed<'a>(
     before: &'a Snapshot,
     newest: &'a Snapshot,
-) -> impl Iterator<Item = (usize, &'a Arc<crate::Endpoint>)> {
+) -> impl Iterator<Item = (usize, &'a Arc<Endpoint>)> {
     let pairs = before.availability().iter().zip(newest.availability());
     pairs
         .zip(newest.members())

@@ -208,6 +208,14 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// As [`members`](Self::members), which are to be asked for once.
+    pub(crate) fn take_members(&mut self) -> Box<[Arc<Endpoint>]> {
+        match self.slots.take() {
+            Some(slots) => slots.into_iter().flatten().collect(),
+            None => self.current.members().into(),
+        }
+    }
+
     /// Whether the traffic goes to another group than before.
     pub(crate) fn switches(&self) -> bool {
         self.active.as_ref() != self.current.active_group()

@@ -41,7 +41,8 @@ pub(crate) fn finish(mut stage: Stage<'_>) -> Option<Staged> {
         return None;
     }
     Some(if relaid {
-        with_members(&stage, &touched, verdicts)
+        let members = stage.take_members();
+        with_members(&stage, members, &touched, verdicts)
     } else {
         with_verdicts(&stage, &touched, verdicts)
     })
@@ -74,10 +75,14 @@ fn with_verdicts(stage: &Stage<'_>, touched: &[Arc<Endpoint>], verdicts: Vec<Eve
 }
 
 /// Other members, or the same ones in another order, described differently or in another role.
-fn with_members(stage: &Stage<'_>, touched: &[Arc<Endpoint>], verdicts: Vec<EventKind>) -> Staged {
+fn with_members(
+    stage: &Stage<'_>,
+    members: Box<[Arc<Endpoint>]>,
+    touched: &[Arc<Endpoint>],
+    verdicts: Vec<EventKind>,
+) -> Staged {
     let current = stage.current;
     let generation = current.generation() + 1;
-    let members = stage.members().cloned().collect();
     let layout = Arc::new(Layout::new(generation, stage.active.clone(), members));
     let touched: HashSet<_> = touched.iter().map(Arc::as_ptr).collect();
 
@@ -88,9 +93,17 @@ fn with_members(stage: &Stage<'_>, touched: &[Arc<Endpoint>], verdicts: Vec<Even
     };
     let (mut leaving, mut events) = (Vec::new(), Vec::new());
     let mut availability = Vec::with_capacity(layout.members.len());
+    // Most stay behind whom they stood behind: only others are looked up.
+    let mut expected = 0;
     for (place, member) in layout.members.iter().enumerate() {
         let endpoint = || member.id().clone();
-        let Some(&old) = stage.state.index.get(member.id()) else {
+        let stays = current.members().get(expected);
+        let old = if stays.is_some_and(|old| old.is_same(member)) {
+            Some(expected)
+        } else {
+            stage.state.index.get(member.id()).copied()
+        };
+        let Some(old) = old else {
             availability.push(layout.availability(member));
             change.added.push((endpoint(), place));
             events.push(EventKind::Added {
@@ -99,6 +112,7 @@ fn with_members(stage: &Stage<'_>, touched: &[Arc<Endpoint>], verdicts: Vec<Even
             continue;
         };
         change.places[old] = Some(place);
+        expected = old + 1;
         let same = Arc::ptr_eq(&current.members()[old], member);
         if !same {
             events.push(EventKind::Changed {

@@ -53,11 +53,14 @@ impl State {
 
     /// Follows a change of membership that is published as `generation`.
     pub(crate) fn follow(&mut self, change: MemberChange, generation: u64, settled: u64) {
-        self.index.retain(|_, place| {
-            let next = change.places[*place];
-            *place = next.unwrap_or(*place);
-            next.is_some()
-        });
+        let stay = (0..change.places.len()).map(Some);
+        if !stay.eq(change.places.iter().copied()) {
+            self.index.retain(|_, place| {
+                let next = change.places[*place];
+                *place = next.unwrap_or(*place);
+                next.is_some()
+            });
+        }
         self.departed
             .retain(|_, departed| departed.in_use(settled).is_some());
         for (id, place) in change.added {
