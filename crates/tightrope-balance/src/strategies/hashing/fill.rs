@@ -12,6 +12,18 @@ pub(in crate::strategies) struct Seat {
     pub(in crate::strategies) weight: f64,
 }
 
+/// Owners of the same weight, whose turns come in the same rounds.
+struct Peers {
+    weight: f64,
+    /// What `round * weight` must reach for the next turn.
+    target: f64,
+    /// Positions in the seats, in order.
+    seats: Vec<u32>,
+}
+
+/// Which slots nobody took yet, a bit each: small enough to stay close while it is searched.
+struct Free(Box<[u64]>);
+
 /// The owner of each of `slots` slots, as a position in `seats`; empty where there are no seats.
 ///
 /// `slots` is prime, so that every skip reaches every slot. In each round those whose turn it is
@@ -23,30 +35,70 @@ pub(in crate::strategies) fn fill(seats: &[Seat], slots: u32) -> Box<[u32]> {
     if seats.is_empty() {
         return Box::default();
     }
-    let heaviest = seats.iter().map(|seat| seat.weight).fold(0.0, f64::max);
+    let mut peers = Peers::of(seats);
+    let heaviest = peers.last().map_or(0.0, |peers| peers.weight);
+    let mut turns: BinaryHeap<Reverse<(u64, usize)>> =
+        (0..peers.len()).map(|group| Reverse((1, group))).collect();
     let mut next: Vec<u32> = seats.iter().map(|seat| seat.offset).collect();
-    let mut target = vec![0.0; seats.len()];
-    let mut turns: BinaryHeap<Reverse<(u64, u32)>> = (0..)
-        .zip(seats)
-        .map(|(seat, _)| Reverse((1, seat)))
-        .collect();
-    let mut table = vec![FREE; slots as usize].into_boxed_slice();
-    for _ in 0..slots {
-        let Some(mut turn) = turns.peek_mut() else {
-            break;
-        };
-        let Reverse((round, owner)) = *turn;
-        let seat = &seats[owner as usize];
-        let slot = &mut next[owner as usize];
-        while table[*slot as usize] != FREE {
-            *slot = step(*slot, seat.skip, slots);
+    let mut free = Free::all(slots);
+    let mut table = vec![0; slots as usize].into_boxed_slice();
+    let (mut left, mut due_now) = (slots, Vec::new());
+    while let Some(&Reverse((round, _))) = turns.peek() {
+        due_now.clear();
+        while let Some(mut turn) = turns.peek_mut()
+            && turn.0.0 == round
+        {
+            let peers = &mut peers[turn.0.1];
+            due_now.extend_from_slice(&peers.seats);
+            peers.target += heaviest;
+            turn.0.0 = due(peers.target, peers.weight, round);
         }
-        table[*slot as usize] = owner;
-        let target = &mut target[owner as usize];
-        *target += heaviest;
-        *turn = Reverse((due(*target, seat.weight, round), owner));
+        // In order already but for who weighs something else.
+        due_now.sort();
+        for &owner in &due_now {
+            if left == 0 {
+                return table;
+            }
+            let (slot, skip) = (&mut next[owner as usize], seats[owner as usize].skip);
+            while !free.take(*slot) {
+                *slot = step(*slot, skip, slots);
+            }
+            table[*slot as usize] = owner;
+            left -= 1;
+        }
     }
     table
+}
+
+impl Peers {
+    /// The lightest first.
+    fn of(seats: &[Seat]) -> Vec<Self> {
+        let weight = |seat: &u32| seats[*seat as usize].weight;
+        let mut by_weight: Vec<u32> = (0..).take(seats.len()).collect();
+        by_weight.sort_by(|a, b| weight(a).total_cmp(&weight(b)));
+        let peers = by_weight.chunk_by(|a, b| weight(a) == weight(b));
+        peers
+            .map(|seats| Self {
+                weight: weight(&seats[0]),
+                target: 0.0,
+                seats: seats.to_vec(),
+            })
+            .collect()
+    }
+}
+
+impl Free {
+    fn all(slots: u32) -> Self {
+        Self(vec![u64::MAX; slots.div_ceil(64) as usize].into())
+    }
+
+    /// Takes `slot`, unless it was taken.
+    fn take(&mut self, slot: u32) -> bool {
+        let (word, bit) = (&mut self.0[slot as usize / 64], 1 << (slot % 64));
+        let is_free = *word & bit != 0;
+        *word &= !bit;
+        is_free
+    }
 }
 
 /// The first round after `round` whose number times `weight` reaches `target`.
@@ -83,9 +135,6 @@ pub(in crate::strategies) fn prime(size: u32) -> u32 {
     };
     (size.max(3)..LARGEST).find(is_prime).unwrap_or(LARGEST)
 }
-
-/// The mark of a slot that nobody took.
-const FREE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {
