@@ -85,9 +85,10 @@ impl<'r> Context<'r> {
         self
     }
 
-    /// When the pick is made, and what that is in the life of the upstream.
-    pub(crate) const fn at(mut self, now: Instant, tick: Tick) -> Self {
-        self.now = Some((now, tick));
+    /// Reads the clock, for all who ask for the time of this pick; `any` record of the upstream.
+    pub(crate) fn timed(mut self, any: &Record) -> Self {
+        let now = Instant::now();
+        self.now = Some((now, any.tick(now)));
         self
     }
 

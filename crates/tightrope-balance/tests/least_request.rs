@@ -75,6 +75,29 @@ fn the_cost_is_that_of_the_request_to_come_for_the_weight() {
 }
 
 #[test]
+fn a_full_scan_of_many_finds_the_idle_by_weight_and_the_least_busy() {
+    let weights: Vec<u32> = (0..64).map(|n| [9, 1, 9, 3][n % 4]).collect();
+    let upstream = upstream(&weights);
+    let mut held: Vec<_> = (0..64).step_by(2).map(|n| busy(&upstream, n, 1)).collect();
+    let mut balance = Balance::new(&upstream, LeastRequest::full_scan(), ()).with_seed(1);
+    let mut got = [0_u32; 4];
+    for _ in 0..16_000 {
+        got[number(&balance.pick(&Context::new()).unwrap()) % 4] += 1;
+    }
+    assert_eq!((got[0], got[2]), (0, 0));
+    assert!(got[3].abs_diff(12_000) < 250, "{got:?}");
+
+    held.extend((1..64).filter(|&n| n != 37).map(|n| busy(&upstream, n, 20)));
+    for _ in 0..100 {
+        assert_eq!(number(&balance.pick(&Context::new()).unwrap()), 37);
+    }
+    // 2 for weight 1; the first four have 2 for weight 9.
+    held.push(busy(&upstream, 37, 1));
+    let first = number(&balance.pick(&Context::new()).unwrap());
+    assert!(first % 4 == 0, "{first}");
+}
+
+#[test]
 fn an_idle_endpoint_wins_whatever_its_weight() {
     let upstream = upstream(&[100, 1]);
     let _busy = busy(&upstream, 0, 1);

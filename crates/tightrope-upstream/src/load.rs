@@ -258,14 +258,14 @@ impl Penalty {
     pub(crate) fn factor(&self, now: impl FnOnce() -> Tick) -> u32 {
         match self.word.load(Ordering::Relaxed) {
             0 => 1,
-            word => Self::factor_of(word, now()),
+            word => Self::factor_of(word, now),
         }
     }
 
     #[cold]
-    fn factor_of(word: u64, now: Tick) -> u32 {
+    fn factor_of(word: u64, now: impl FnOnce() -> Tick) -> u32 {
         let (failures, last) = ((word >> 32) as u32, Stamp(word as u32));
-        let keeps = Decay::after(failures).keeps(now.stamp().since(last));
+        let keeps = Decay::after(failures).keeps(now().stamp().since(last));
         1 + (HARSHEST * keeps).round() as u32
     }
 }

@@ -81,6 +81,7 @@ impl Pick {
         }
     }
 
+    #[inline(never)]
     fn tell(&self, observer: &dyn Observer, since: Tick, outcome: Outcome) {
         let at = self.endpoint.record().tick(Instant::now());
         let sample = Sample {
@@ -93,16 +94,18 @@ impl Pick {
 }
 
 impl Drop for Pick {
+    #[inline]
     fn drop(&mut self) {
         // An answer that came and was not read to its end tells no more than it did.
+        let outcome = self.outcome;
         let is_news = match self.answer {
             None => true,
-            Some(answer) => self.outcome != answer && self.outcome != Outcome::Cancelled,
+            Some(answer) => outcome != answer && outcome != Outcome::Cancelled,
         };
         if is_news {
-            self.learn(self.outcome);
+            self.learn(outcome);
         }
-        self.endpoint.record().release(self.outcome);
+        self.endpoint.record().release(outcome);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    Admin, Availability, Decay, Ejection, Fault, Health, Outcome, Reason, Status, Verdict,
+    Admin, Availability, Decay, Ejection, Failure, Fault, Health, Outcome, Reason, Status, Verdict,
     load::{Latency, Penalty, Tick},
     sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
@@ -171,10 +171,15 @@ impl Record {
     pub(crate) fn learn(&self, outcome: Outcome) {
         match outcome {
             Outcome::Success => self.penalty.clear(),
-            Outcome::Failure(failure) if failure.fault() == Fault::Upstream => {
-                self.penalty.failed(self.tick(Instant::now()));
-            }
-            Outcome::Failure(_) | Outcome::Cancelled => {}
+            Outcome::Failure(failure) => self.learn_failure(failure),
+            Outcome::Cancelled => {}
+        }
+    }
+
+    #[cold]
+    fn learn_failure(&self, failure: Failure) {
+        if failure.fault() == Fault::Upstream {
+            self.penalty.failed(self.tick(Instant::now()));
         }
     }
 
@@ -197,6 +202,7 @@ impl Record {
     }
 
     /// Takes one place in flight, unless closed.
+    #[inline]
     pub(crate) fn acquire(&self) -> Acquired {
         // Acquire pairs with the release in `open` and `close`: who finds the endpoint closed also
         // finds the snapshot that was published before it was closed.
@@ -208,6 +214,7 @@ impl Record {
     }
 
     /// Counts the outcome and gives the place back.
+    #[inline]
     pub(crate) fn release(&self, outcome: Outcome) {
         let total = match outcome {
             Outcome::Success => &self.succeeded,
@@ -218,6 +225,7 @@ impl Record {
         self.give_back();
     }
 
+    #[inline]
     fn give_back(&self) {
         // AcqRel pairs with the read-modify-write in `drained`: one of the two comes first, so
         // either the waiter sees the count at zero or we see the waiter.
@@ -227,11 +235,17 @@ impl Record {
         }
     }
 
+    #[inline]
     fn wake(&self) {
         // Relaxed: ordered by the read-modify-write of `places` before it.
         if self.waiting.load(Ordering::Relaxed) > 0 {
-            self.idle.notify_waiters();
+            self.wake_waiting();
         }
+    }
+
+    #[cold]
+    fn wake_waiting(&self) {
+        self.idle.notify_waiters();
     }
 
     /// Lets picks in. Called before the pickers that may choose the endpoint are published.

@@ -122,11 +122,10 @@ where
     S::Iter: BackendIter,
 {
     fn make(&mut self, picks: u32) {
-        for _ in 0..picks {
-            let key = if KEYED { self.keys.next() } else { [0; 8] };
-            let key: &[u8] = if KEYED { &key } else { b"" };
-            drop(black_box(self.balancer.select(key, MOST).unwrap()));
-        }
+        self.keys.each::<KEYED>(picks, |key| {
+            let selected = self.balancer.select(key.unwrap_or_default(), MOST);
+            drop(black_box(selected.unwrap()));
+        });
     }
 
     fn share(&mut self) -> Option<Box<dyn Picks>> {
@@ -163,11 +162,10 @@ where
     S::Iter: BackendIter,
 {
     fn make(&mut self, picks: u32) {
-        for _ in 0..picks {
-            let key = if KEYED { self.keys.next() } else { [0; 8] };
-            let key: &[u8] = if KEYED { &key } else { b"" };
-            black_box(self.selection.iter(key).next().unwrap());
-        }
+        self.keys.each::<KEYED>(picks, |key| {
+            let mut candidates = self.selection.iter(key.unwrap_or_default());
+            black_box(candidates.next().unwrap());
+        });
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     hint::black_box,
+    sync::Arc,
     task::{Context as Task, Poll, Waker},
 };
 
@@ -25,13 +26,7 @@ macro_rules! picks {
             name: concat!($subject, "/tightrope"),
             make: |count| {
                 let upstream = upstream(count, Weights::$weights);
-                let balance = Balance::new(&upstream, $strategy, ()).with_seed(1);
-                Box::new(Balanced::<$keyed> {
-                    middle: id(count / 2),
-                    upstream,
-                    balance,
-                    keys: Keys::default(),
-                })
+                Box::new(Balanced::<$keyed>::new(upstream, $strategy))
             },
         }
     };
@@ -81,6 +76,20 @@ pub(crate) const CASES: &[Case] = &[
     picks!("peak_ewma_2", false, Equal, PeakEwma::with_choices(2)),
     picks!("peak_ewma_5", false, Equal, PeakEwma::with_choices(5)),
     picks!("full_scan", false, Equal, LeastRequest::full_scan()),
+    Case {
+        name: "full_scan_busy/tightrope",
+        make: |count| {
+            let upstream = upstream(count, Weights::Equal);
+            let members = upstream.snapshot();
+            let held = members.members().iter().map(|member| member.pick());
+            let held = held.collect::<Option<Vec<_>>>().unwrap();
+            let balanced = Balanced::<false>::new(upstream, LeastRequest::full_scan());
+            Box::new(Balanced {
+                _held: held.into(),
+                ..balanced
+            })
+        },
+    },
     picks!("maglev", true, Equal, Maglev::new().with_hash_on(HASH)),
     picks!("ring_hash", true, Equal, RingHash::new().with_hash_on(HASH)),
     picker!("round_robin", false, Equal, RoundRobin::new()),
@@ -97,6 +106,8 @@ struct Balanced<const KEYED: bool> {
     middle: EndpointId,
     balance: Balance<()>,
     keys: Keys,
+    /// What else is in flight.
+    _held: Arc<[Pick]>,
 }
 
 /// Asks a picker alone.
@@ -136,21 +147,35 @@ fn upstream(count: u32, weights: Weights) -> Upstream {
     upstream
 }
 
+fn context(key: Option<&[u8]>) -> Context<'_> {
+    match key {
+        Some(key) => Context::new().with_key(key),
+        None => Context::new(),
+    }
+}
+
 // === impl Balanced ===
+
+impl<const KEYED: bool> Balanced<KEYED> {
+    fn new(upstream: Upstream, strategy: impl Strategy) -> Self {
+        let count = upstream.snapshot().members().len() as u32;
+        Self {
+            middle: id(count / 2),
+            balance: Balance::new(&upstream, strategy, ()).with_seed(1),
+            upstream,
+            keys: Keys::default(),
+            _held: Arc::default(),
+        }
+    }
+}
 
 impl<const KEYED: bool> Picks for Balanced<KEYED> {
     fn make(&mut self, picks: u32) {
-        for _ in 0..picks {
-            let key;
-            let mut context = Context::new();
-            if KEYED {
-                key = self.keys.next();
-                context = context.with_key(&key);
-            }
-            let mut pick = self.balance.pick(&context).unwrap();
+        self.keys.each::<KEYED>(picks, |key| {
+            let mut pick = self.balance.pick(&context(key)).unwrap();
             pick.set_outcome(Outcome::Success);
             drop(black_box(pick));
-        }
+        });
     }
 
     fn share(&mut self) -> Option<Box<dyn Picks>> {
@@ -159,6 +184,7 @@ impl<const KEYED: bool> Picks for Balanced<KEYED> {
             middle: self.middle.clone(),
             balance: self.balance.clone(),
             keys: Keys::default(),
+            _held: Arc::clone(&self._held),
         }))
     }
 
@@ -176,15 +202,9 @@ impl<const KEYED: bool> Picks for Balanced<KEYED> {
 
 impl<const KEYED: bool> Picks for Bare<KEYED> {
     fn make(&mut self, picks: u32) {
-        for _ in 0..picks {
-            let key;
-            let mut context = Context::new();
-            if KEYED {
-                key = self.keys.next();
-                context = context.with_key(&key);
-            }
-            black_box(self.picker.pick(&context, &mut self.random)).unwrap();
-        }
+        self.keys.each::<KEYED>(picks, |key| {
+            black_box(self.picker.pick(&context(key), &mut self.random)).unwrap();
+        });
     }
 }
 

@@ -8,9 +8,8 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
-use tightrope_upstream::{Follower, Pick, PickError, Snapshot, Upstream};
-use tokio::time::Instant;
+use arc_swap::{ArcSwap, Guard};
+use tightrope_upstream::{Endpoint, Follower, Pick, PickError, Snapshot, Upstream};
 
 use crate::{Context, Explanation, Picker, Random, Strategy};
 
@@ -26,6 +25,8 @@ pub(crate) struct Shared {
 struct Selection {
     snapshot: Arc<Snapshot>,
     picker: Box<dyn Picker>,
+    /// Whether the picker has observers.
+    is_observed: bool,
 }
 
 /// What only the writer touches.
@@ -46,10 +47,7 @@ impl Shared {
     pub(crate) fn new(upstream: &Upstream, strategy: Box<dyn Strategy>) -> Arc<Self> {
         let shared = Arc::new(Self {
             upstream: upstream.clone(),
-            selection: ArcSwap::from_pointee(Selection {
-                snapshot: upstream.snapshot(),
-                picker: Box::new(Nobody),
-            }),
+            selection: ArcSwap::from_pointee(Selection::new(upstream.snapshot(), Box::new(Nobody))),
             seeds: AtomicU64::new(Random::seed()),
             build: Mutex::new(Build {
                 strategy,
@@ -70,44 +68,55 @@ impl Shared {
         Random::from_seed(self.seeds.fetch_add(1, Ordering::Relaxed))
     }
 
+    #[inline]
     pub(crate) fn pick(
         &self,
         context: &Context<'_>,
         random: &mut Random,
     ) -> Result<Pick, PickError> {
-        let mut selection = self.selection.load();
+        let selection = self.selection.load();
+        if selection.is_observed {
+            return self.pick_observed(selection, context, random);
+        }
+        if let Some((_, endpoint)) = selection.choose(context, random)
+            && let Some(pick) = endpoint.pick()
+        {
+            return Ok(pick);
+        }
+        self.pick_again(selection, context, random)
+    }
+
+    // Apart, so that the pick above saves few registers and is made in place.
+    #[inline(never)]
+    fn pick_observed(
+        &self,
+        selection: Guard<Arc<Selection>>,
+        context: &Context<'_>,
+        random: &mut Random,
+    ) -> Result<Pick, PickError> {
+        match selection.pick(context, random) {
+            Some(pick) => Ok(pick),
+            None => self.pick_again(selection, context, random),
+        }
+    }
+
+    /// After a pick from `selection` came to nothing.
+    #[cold]
+    fn pick_again(
+        &self,
+        mut selection: Guard<Arc<Selection>>,
+        context: &Context<'_>,
+        random: &mut Random,
+    ) -> Result<Pick, PickError> {
         loop {
-            let members = selection.snapshot.members();
-            let observers = selection.picker.observers();
-            let timed;
-            let context = match members.first() {
-                Some(any) if !observers.is_empty() => {
-                    let now = Instant::now();
-                    timed = context.at(now, any.record().tick(now));
-                    &timed
-                }
-                _ => context,
-            };
-            let chosen = selection.picker.pick(context, random);
-            let Some((index, endpoint)) =
-                chosen.and_then(|index| Some((index, members.get(index)?)))
-            else {
-                return Err(selection.nobody(context));
-            };
-            if let Some(pick) = endpoint.pick() {
-                return Ok(match observers.get(index) {
-                    Some(observer) => {
-                        let since = context.tick(endpoint.record());
-                        pick.observed_by(Arc::clone(observer), since)
-                    }
-                    None => pick,
-                });
-            }
-            // The endpoint left service after the selection was read; then a newer selection is
-            // there. If not, the picker chose somebody whom it should not have.
+            // Where the chosen endpoint left service after the selection was read a newer one is
+            // there. If not, there is nobody, or the picker chose somebody whom it should not have.
             let newer = self.selection.load();
             if Arc::ptr_eq(&selection, &newer) {
                 return Err(selection.nobody(context));
+            }
+            if let Some(pick) = newer.pick(context, random) {
+                return Ok(pick);
             }
             selection = newer;
         }
@@ -119,8 +128,7 @@ impl Shared {
         let mut context = context.for_dry_run();
         if let Some(any) = snapshot.members().first() {
             // One time for all that is looked at.
-            let now = Instant::now();
-            context = context.at(now, any.record().tick(now));
+            context = context.timed(any.record());
         }
         Explanation::new(snapshot, picker, &context, &mut random.clone())
     }
@@ -130,10 +138,8 @@ impl Follower for Shared {
     fn follow(&self, snapshot: &Arc<Snapshot>) {
         let mut build = self.build.lock().unwrap_or_else(PoisonError::into_inner);
         let picker = build.strategy.build(snapshot);
-        let old = self.selection.swap(Arc::new(Selection {
-            snapshot: Arc::clone(snapshot),
-            picker,
-        }));
+        let new = Selection::new(Arc::clone(snapshot), picker);
+        let old = self.selection.swap(Arc::new(new));
         build.retired.push(old);
         build
             .retired
@@ -154,6 +160,43 @@ impl fmt::Debug for Shared {
 // === impl Selection ===
 
 impl Selection {
+    fn new(snapshot: Arc<Snapshot>, picker: Box<dyn Picker>) -> Self {
+        Self {
+            is_observed: !picker.observers().is_empty(),
+            snapshot,
+            picker,
+        }
+    }
+
+    /// Whom the picker chooses, and the index of that.
+    #[inline]
+    fn choose(
+        &self,
+        context: &Context<'_>,
+        random: &mut Random,
+    ) -> Option<(usize, &Arc<Endpoint>)> {
+        let index = self.picker.pick(context, random)?;
+        Some((index, self.snapshot.members().get(index)?))
+    }
+
+    /// `None` where nobody is chosen, or somebody who left service.
+    fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<Pick> {
+        if !self.is_observed {
+            return self.choose(context, random)?.1.pick();
+        }
+        let any = self.snapshot.members().first()?;
+        let context = context.timed(any.record());
+        let (index, endpoint) = self.choose(&context, random)?;
+        let pick = endpoint.pick()?;
+        Some(match self.picker.observers().get(index) {
+            Some(observer) => {
+                let since = context.tick(endpoint.record());
+                pick.observed_by(Arc::clone(observer), since)
+            }
+            None => pick,
+        })
+    }
+
     /// Why there is nobody.
     fn nobody(&self, context: &Context<'_>) -> PickError {
         let (members, available) = (

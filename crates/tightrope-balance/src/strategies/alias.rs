@@ -72,6 +72,7 @@ impl Alias {
     }
 
     /// A position.
+    #[inline]
     pub(crate) fn draw(&self, random: &mut Random) -> usize {
         // The whole part of a random number below `count`, and its fraction in 2^-64.
         let drawn = u128::from(random.next_u64()) * u128::from(self.count);

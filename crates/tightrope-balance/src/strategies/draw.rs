@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tightrope_upstream::Snapshot;
+use tightrope_upstream::{Endpoint, Snapshot};
 
 use super::{alias::Alias, untried};
 use crate::{Context, Random};
@@ -47,39 +47,57 @@ impl Draw {
 
     /// The index of one, if there is one.
     pub(super) fn one(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        let (members, available) = (self.snapshot.members(), self.snapshot.available());
-        (0..REDRAWS)
-            .map(|_| available[self.table.draw(random)] as usize)
-            .find(|&index| !context.has_tried(&members[index]))
+        self.one_of(REDRAWS, context, random, |_| true)
             .or_else(|| untried(&self.snapshot, context, random))
     }
 
+    /// The index of the first of so many draws whom `is_wanted` says yes to.
+    pub(super) fn one_of(
+        &self,
+        draws: usize,
+        context: &Context<'_>,
+        random: &mut Random,
+        is_wanted: impl Fn(&Endpoint) -> bool,
+    ) -> Option<usize> {
+        let (members, available) = (self.snapshot.members(), self.snapshot.available());
+        (0..draws)
+            .map(|_| available[self.table.draw(random)] as usize)
+            .find(|&index| !context.has_tried(&members[index]) && is_wanted(&members[index]))
+    }
+
     /// As [`some`](Self::some) for two and a first attempt, in half the time; `None` for a retry.
-    #[inline]
+    #[inline(always)] // a call costs as much as a draw
     pub(super) fn two(&self, context: &Context<'_>, random: &mut Random) -> Option<[usize; 2]> {
         if context.is_retry() {
             return None;
         }
         let available = self.snapshot.available();
         let one = available[self.table.draw(random)];
-        let other = (0..REDRAWS)
-            .map(|_| available[self.table.draw(random)])
-            .find(|&other| other != one)
-            .or_else(|| self.another(&Drawn::of(one), context, random))?;
+        let mut other = available[self.table.draw(random)];
+        if other == one {
+            other = self.other_than(one, context, random)?;
+        }
         Some([one as usize, other as usize])
     }
 
+    #[cold]
+    fn other_than(&self, one: u32, context: &Context<'_>, random: &mut Random) -> Option<u32> {
+        let available = self.snapshot.available();
+        (0..REDRAWS)
+            .map(|_| available[self.table.draw(random)])
+            .find(|&other| other != one)
+            .or_else(|| self.another(&Drawn::of(one), context, random))
+    }
+
     /// The indices of `choices` distinct ones, or of as many as there are.
+    #[inline(never)]
     pub(super) fn some(&self, choices: usize, context: &Context<'_>, random: &mut Random) -> Drawn {
         let mut drawn = Drawn::none();
         let choices = choices.min(Self::MOST);
         let available = self.snapshot.available();
-        let members = self.snapshot.members();
-        let is_retry = context.is_retry();
         for _ in 0..choices * REDRAWS {
             let index = available[self.table.draw(random)];
-            let was_tried = is_retry && context.has_tried(&members[index as usize]);
-            if !was_tried && !drawn.contains(index) {
+            if self.will_do(index, &drawn, context) {
                 drawn.push(index);
                 if drawn.count == choices {
                     return drawn;
@@ -113,6 +131,7 @@ impl Draw {
             })
     }
 
+    #[inline]
     fn will_do(&self, index: u32, drawn: &Drawn, context: &Context<'_>) -> bool {
         let member = &self.snapshot.members()[index as usize];
         !drawn.contains(index) && !context.has_tried(member)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tightrope_upstream::{Endpoint, Snapshot};
 
-use super::draw::Draw;
+use super::{draw::Draw, in_order};
 use crate::{Context, Picker, Random, Strategy};
 
 /// To the endpoint with the fewest requests in flight for its weight, of a few drawn ones or of
@@ -12,8 +12,9 @@ use crate::{Context, Picker, Random, Strategy};
 ///
 /// [`new`](Self::new) draws two distinct endpoints and takes the less busy one: constant time, and
 /// close to the best choice without the herding of a full scan. [`full_scan`](Self::full_scan)
-/// looks at all of them: the most even for one balancer and few endpoints, but time grows with
-/// their number, and many balancers that do not see each other's requests all run to the same one.
+/// looks at all of them, unless a few draws find an idle one: the most even for one balancer and few
+/// endpoints, but where all are busy time grows with their number, and many balancers that do not see
+/// each other's requests all run to the same one.
 ///
 /// An idle endpoint costs 0, a busy one `(in flight + 1) / weight`: it counts the request that is
 /// about to be sent. One that fails counts as busier by its [penalty](tightrope_upstream::Record::penalty),
@@ -43,8 +44,15 @@ struct DrawPicker {
 
 #[derive(Debug)]
 struct ScanPicker {
-    snapshot: Arc<Snapshot>,
+    /// None where nobody is available.
+    draw: Option<Draw>,
 }
+
+/// One draw in the hope of an idle endpoint for so many that a scan would look at.
+const PER_DRAW: usize = 16;
+
+/// The most of these draws.
+const DRAWS: usize = 8;
 
 // === impl LeastRequest ===
 
@@ -81,17 +89,11 @@ impl Default for LeastRequest {
 
 impl Strategy for LeastRequest {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        let draw = match self.look {
-            Look::Draw(choices) if choices < snapshot.available().len() => {
-                Draw::new(snapshot).map(|draw| DrawPicker { draw, choices })
+        match (self.look, Draw::new(snapshot)) {
+            (Look::Draw(choices), Some(draw)) if choices < snapshot.available().len() => {
+                Box::new(DrawPicker { draw, choices })
             }
-            _ => None,
-        };
-        match draw {
-            Some(picker) => Box::new(picker),
-            None => Box::new(ScanPicker {
-                snapshot: Arc::clone(snapshot),
-            }),
+            (_, draw) => Box::new(ScanPicker { draw }),
         }
     }
 }
@@ -110,27 +112,28 @@ impl Picker for DrawPicker {
 
 impl Picker for ScanPicker {
     fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<usize> {
-        let (members, available) = (self.snapshot.members(), self.snapshot.available());
-        if !context.is_retry() {
-            return least_busy_of(members, available.iter().copied(), random);
-        }
-        let untried = available.iter().copied();
-        let untried = untried.filter(|&index| !context.has_tried(&members[index as usize]));
-        least_busy_of(members, untried, random)
+        let draw = self.draw.as_ref()?;
+        let snapshot = draw.snapshot();
+        // Nobody is less busy than who is idle, and draws find the idle ones by weight.
+        let draws = DRAWS.min(snapshot.available().len() / PER_DRAW);
+        let is_idle = |endpoint: &Endpoint| Cost::of(endpoint).requests == 0;
+        draw.one_of(draws, context, random, is_idle)
+            .or_else(|| least_busy_of(snapshot.members(), in_order(snapshot, context), random))
     }
 
     fn score(&self, index: usize, _: &Context<'_>) -> Option<f64> {
-        Some(Cost::of(&self.snapshot.members()[index]).score())
+        let snapshot = self.draw.as_ref()?.snapshot();
+        Some(Cost::of(&snapshot.members()[index]).score())
     }
 }
 
 /// The least busy of all `candidates`; of equals one that is drawn by weight.
 fn least_busy_of(
     members: &[Arc<Endpoint>],
-    candidates: impl Iterator<Item = u32> + Clone,
+    candidates: impl Iterator<Item = usize> + Clone,
     random: &mut Random,
 ) -> Option<usize> {
-    let costs = candidates.map(|index| (index as usize, Cost::of(&members[index as usize])));
+    let costs = candidates.map(|index| (index, Cost::of(&members[index])));
     let mut in_order = costs.clone();
     let (mut best, mut least) = in_order.next()?;
     let mut equals = least.weight;
@@ -158,19 +161,32 @@ fn least_busy_of(
 }
 
 /// The least busy of `choices` drawn ones; the first drawn of equals.
+#[inline]
 pub(super) fn least_busy(
     draw: &Draw,
     choices: usize,
     context: &Context<'_>,
     random: &mut Random,
 ) -> Option<usize> {
-    let members = draw.snapshot().members();
     if choices == 2
         && let Some([one, other]) = draw.two(context, random)
     {
+        let members = draw.snapshot().members();
         let is_less = Cost::of(&members[other]).is_less(Cost::of(&members[one]));
         return Some(if is_less { other } else { one });
     }
+    least_busy_of_some(draw, choices, context, random)
+}
+
+// Apart, as all that is rarely called for: two draws save fewer registers that way.
+#[inline(never)]
+fn least_busy_of_some(
+    draw: &Draw,
+    choices: usize,
+    context: &Context<'_>,
+    random: &mut Random,
+) -> Option<usize> {
+    let members = draw.snapshot().members();
     let drawn = draw.some(choices, context, random);
     let mut in_order = drawn.iter().map(|index| (index, Cost::of(&members[index])));
     let first = in_order.next()?;
@@ -195,16 +211,13 @@ struct Cost {
 impl Cost {
     fn of(endpoint: &Endpoint) -> Self {
         let in_flight = endpoint.record().in_flight() as u64;
-        let penalty = u64::from(endpoint.record().penalty());
-        let is_idle = in_flight == 0 && penalty == 1;
-        Self {
-            requests: if is_idle {
-                0
-            } else {
-                (in_flight + 1) * penalty
-            },
-            weight: u64::from(endpoint.weight().get()),
-        }
+        let requests = match endpoint.record().penalty() {
+            1 if in_flight == 0 => 0,
+            1 => in_flight + 1,
+            penalty => (in_flight + 1) * u64::from(penalty),
+        };
+        let weight = u64::from(endpoint.weight().get());
+        Self { requests, weight }
     }
 
     fn score(self) -> f64 {

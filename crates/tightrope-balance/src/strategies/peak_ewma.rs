@@ -95,7 +95,11 @@ impl PeakEwma {
 
     /// Lets `arrivals` start like the others.
     fn welcome(&self, snapshot: &Snapshot, arrivals: &HashSet<u64>) {
-        let (members, now) = (snapshot.members(), Instant::now());
+        let members = snapshot.members();
+        let Some(any) = members.first() else {
+            return;
+        };
+        let now = any.record().tick(Instant::now());
         let available = snapshot
             .available()
             .iter()
@@ -105,7 +109,7 @@ impl PeakEwma {
             .partition(|record| arrivals.contains(&record.serial()));
         let old = old
             .iter()
-            .filter_map(|record| record.latency_ns(record.tick(now), self.decay));
+            .filter_map(|record| record.latency_ns(now, self.decay));
         let mut latencies: Vec<f32> = old.collect();
         if latencies.is_empty() {
             return;
@@ -113,11 +117,7 @@ impl PeakEwma {
         let middle = latencies.len() / 2;
         let (_, &mut median, _) = latencies.select_nth_unstable_by(middle, f32::total_cmp);
         for record in new {
-            record.assume_latency(
-                record.tick(now),
-                Duration::from_nanos(median as u64),
-                self.decay,
-            );
+            record.assume_latency(now, Duration::from_nanos(median as u64), self.decay);
         }
     }
 

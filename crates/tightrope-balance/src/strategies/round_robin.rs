@@ -122,6 +122,7 @@ impl Strategy for RoundRobin {
 }
 
 impl RoundRobinPicker {
+    #[inline]
     fn turn(&self, ticket: &AtomicU64) -> Option<usize> {
         let position = match &self.turns {
             Turns::None => return None,
@@ -135,6 +136,7 @@ impl RoundRobinPicker {
         Some(self.snapshot.available()[position] as usize)
     }
 
+    #[inline]
     fn pick_by(
         &self,
         tickets: &Tickets,
@@ -144,6 +146,16 @@ impl RoundRobinPicker {
         if !context.is_retry() {
             return self.turn(&tickets.first);
         }
+        self.retry_by(tickets, context, random)
+    }
+
+    #[cold]
+    fn retry_by(
+        &self,
+        tickets: &Tickets,
+        context: &Context<'_>,
+        random: &mut Random,
+    ) -> Option<usize> {
         let members = self.snapshot.members();
         (0..TURNS)
             .map_while(|_| self.turn(&tickets.retry))

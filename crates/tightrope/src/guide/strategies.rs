@@ -6,8 +6,8 @@
 //! | --- | --- |
 //! | latency, and nothing else is known | [`PeakEwma`] |
 //! | the same, with many clients of many endpoints | [`Aperture`] around it |
-//! | answers take as long as what is asked for: reports, long polls, streams | [`LeastRequest`] |
 //! | the same, and servers can answer probes | [`Prequal`](crate::balance::Prequal) |
+//! | answers take as long as what is asked for: reports, long polls, streams | [`LeastRequest`] |
 //! | servers report what they can bear | [`orca::WeightedRoundRobin`](crate::balance::orca::WeightedRoundRobin) |
 //! | the share must be exact: by count or by weight | [`RoundRobin`] |
 //! | a client or a key stays on its server | [`Maglev`], or [`Rendezvous`] for few servers; [`Bounded`] around it if some keys are hot |

@@ -75,6 +75,7 @@ impl Circle {
         }
         let last = self.owners.iter().map(|owner| owner.index).max()?;
         let mut moved = vec![GONE; last as usize + 1];
+        let most = self.ring.points().len() as u64 / PART;
         let (mut added, mut changed, mut former) = (Vec::new(), 0, &*self.owners);
         for owner in owners {
             let left = former.partition_point(|former| former.seed < owner.seed);
@@ -92,7 +93,7 @@ impl Circle {
                 _ => {}
             }
             changed += owner.points;
-            if changed > self.ring.points().len() as u64 / PART {
+            if changed > most {
                 return None;
             }
             added.extend(owner.points().map(|point| Added {
@@ -102,7 +103,7 @@ impl Circle {
             }));
         }
         changed += count(former);
-        if changed > self.ring.points().len() as u64 / PART {
+        if changed > most {
             return None;
         }
         added.sort_unstable();

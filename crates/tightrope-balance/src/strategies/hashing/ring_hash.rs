@@ -26,7 +26,7 @@ use crate::{Picker, Strategy};
 /// or a small table matters more than how many keys move.
 ///
 /// One hash and two looks a pick, whatever the number of endpoints; 9 bytes a point, so 1.4 kB for
-/// each unit of weight, and 16 bytes an endpoint. More than 2,097,152 points are not made: beyond,
+/// each unit of weight, and 40 bytes an endpoint. More than 2,097,152 points are not made: beyond,
 /// everybody gets fewer in proportion, and then one that leaves moves more keys than its own.
 /// Where few join, leave or change their weight, their points are merged into those of the others,
 /// which are not sorted again.

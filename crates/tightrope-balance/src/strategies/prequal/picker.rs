@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::least_request,
-    pool::{Pool, Rank},
+    pool::{FEWEST, Pool, Rank},
     shared::Shared,
     targets::Targets,
 };
@@ -19,9 +19,6 @@ pub(super) struct PrequalPicker {
 
 /// How often a pick that lost the last use of a report to another chooses again.
 const RACES: usize = 4;
-
-/// With fewer reports there is nothing to choose among.
-const FEWEST: usize = 2;
 
 impl PrequalPicker {
     /// The best of those whom `pool` tells of, if these are enough.

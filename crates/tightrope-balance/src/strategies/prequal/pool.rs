@@ -51,6 +51,9 @@ pub(super) struct Rank {
     latency_ns: f32,
 }
 
+/// With fewer reports there is nothing to choose among.
+pub(super) const FEWEST: usize = 2;
+
 // === impl Held ===
 
 impl Held {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     Probe, Report,
-    pool::{Held, Pool, Scale, load},
+    pool::{FEWEST, Held, Pool, Scale, load},
     recent::Recent,
     settings::Settings,
     shared::Shared,
@@ -77,9 +77,6 @@ const MOST: usize = 16;
 
 /// The reports that are removed for a pick, where all probes are answered: r_remove in the paper.
 const REMOVALS: f64 = 1.0;
-
-/// With fewer reports nothing is removed: picks need two.
-const FEWEST: usize = 2;
 
 /// How much faster than it drains the pool is to fill: δ in the paper.
 const SURPLUS: f64 = 1.0;
