@@ -42,7 +42,8 @@ fuzz-build:
 fuzz SECONDS:
     ./.ci/fuzz {{ SECONDS }}
 
-# What a pick costs beside tower, pingora and volo, into benches/peers/results.md. Needs valgrind and cmake.
+# What a pick costs beside tower, pingora and volo, into benches/peers/results.md and the README. Needs valgrind and cmake.
 peers:
     cargo build --release --locked --manifest-path benches/peers/Cargo.toml
     cargo run --release --locked --manifest-path benches/peers/Cargo.toml -- --markdown benches/peers/results.md
+    ./benches/peers/readme
