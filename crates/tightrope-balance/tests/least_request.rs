@@ -94,7 +94,7 @@ fn a_full_scan_of_many_finds_the_idle_by_weight_and_the_least_busy() {
     // 2 for weight 1; the first four have 2 for weight 9.
     held.push(busy(&upstream, 37, 1));
     let first = number(&balance.pick(&Context::new()).unwrap());
-    assert!(first % 4 == 0, "{first}");
+    assert!(first.is_multiple_of(4), "{first}");
 }
 
 #[test]

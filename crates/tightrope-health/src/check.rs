@@ -75,6 +75,7 @@ pub struct HealthCheck {
     seed: u64,
     timeout: Duration,
     limits: Limits,
+    restores: bool,
 }
 
 impl HealthCheck {
@@ -88,6 +89,7 @@ impl HealthCheck {
             seed: RandomState::new().hash_one(upstream.name()),
             timeout: Duration::from_secs(1),
             limits: Limits { rise: 2, fall: 3 },
+            restores: true,
         }
     }
 
@@ -160,6 +162,14 @@ impl HealthCheck {
         Ok(self)
     }
 
+    /// Whether one probe that passes ends the [ejection](crate::outlier) of its endpoint before its
+    /// time. Switch it off where probes ask for less than requests do, and so pass although requests
+    /// fail. Default: yes, as in Envoy.
+    pub const fn with_restore(mut self, restores: bool) -> Self {
+        self.restores = restores;
+        self
+    }
+
     /// Starts to probe, in a task on the runtime of the caller and in the caller's span.
     ///
     /// # Panics
@@ -172,6 +182,7 @@ impl HealthCheck {
             timeout: self.timeout,
             limits: self.limits,
             schedule: Schedule::new(self.interval, self.jitter, self.seed),
+            restores: self.restores,
         };
         let worker = Worker::new(self.upstream, settings, reported);
         HealthTask::new(tokio::spawn(worker.run().in_current_span()), reports)

@@ -3,7 +3,9 @@
 //! A [`HealthCheck`] probes the members of an [`Upstream`](tightrope_upstream::Upstream) in the
 //! background and sets their health there; whoever picks from the upstream then leaves out those
 //! that fail. An [`ObserveLayer`] around the service that forwards tells it of servers that live
-//! traffic could not connect to, so that a killed server is out before its next probe is due.
+//! traffic could not connect to, so that a killed server is out before its next probe is due. An
+//! [`OutlierDetection`](outlier::OutlierDetection) ejects for a while whoever fails too often or fares
+//! worse than the others.
 //!
 //! ```
 //! use std::time::Duration;
@@ -45,6 +47,7 @@
 //! | to ask in a way of your own | [`Probe`], [`ProbeError`] |
 //! | to ask once, now | [`probe::check`] |
 //! | what live traffic finds to count | [`ObserveLayer`], [`LiveReports`] |
+//! | those out who fail requests although probes pass | [`outlier`] |
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
@@ -56,6 +59,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod observe;
+pub mod outlier;
 pub mod probe;
 
 mod check;
@@ -70,7 +74,7 @@ pub use crate::probe::{ExpectedBody, HttpProbe, HttpProbeError};
 pub use crate::{
     check::HealthCheck,
     error::HealthCheckError,
-    observe::{LiveReports, Observe, ObserveLayer},
+    observe::{Listen, Listening, LiveReports, Observe, ObserveLayer},
     probe::{Probe, ProbeError, TcpProbe},
     task::HealthTask,
 };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tightrope_upstream::{
-    Change, ChangeError, Endpoint, Event, EventKind, Events, Health, Reason, Upstream,
+    Change, ChangeError, Ejection, Endpoint, Event, EventKind, Events, Health, Reason, Upstream,
 };
 use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) schedule: Schedule,
+    /// Whether a probe that passes ends an ejection.
+    pub(crate) restores: bool,
 }
 
 /// Follows the membership of the upstream, probes its members and applies the verdicts.
@@ -76,7 +78,9 @@ struct Probed {
 /// A verdict to apply.
 struct Ruling {
     serial: u64,
-    health: Health,
+    health: Option<Health>,
+    /// Whether an ejection is over.
+    restores: bool,
     reason: Reason,
 }
 
@@ -193,10 +197,14 @@ impl Worker {
             ),
             Err(error) => (monitor.threshold.failed(health, limits), error.reason()),
         };
+        let restores = self.settings.restores
+            && probed.answer.is_ok()
+            && monitor.was_ejected_before(probed.began);
         self.suspect(serial);
-        verdict.map(|health| Ruling {
+        (restores || verdict.is_some()).then_some(Ruling {
             serial,
-            health,
+            health: verdict,
+            restores,
             reason,
         })
     }
@@ -230,7 +238,8 @@ impl Worker {
                 }
                 let ruling = verdict.map(|health| Ruling {
                     serial,
-                    health,
+                    health: Some(health),
+                    restores: false,
                     reason: format!("live traffic: {failure}").into(),
                 });
                 self.apply(ruling.into_iter().collect());
@@ -261,7 +270,12 @@ impl Worker {
             rulings.retain(|ruling| self.monitors.contains_key(&ruling.serial));
             for ruling in &rulings {
                 let id = self.monitors[&ruling.serial].endpoint.id().clone();
-                change = change.set_health(id, ruling.health, ruling.reason.clone());
+                if ruling.restores {
+                    change = change.restore(id.clone(), ruling.reason.clone());
+                }
+                if let Some(health) = ruling.health {
+                    change = change.set_health(id, health, ruling.reason.clone());
+                }
             }
             // A member may have left, or come back as another, since the snapshot was read.
             // A follower that panics has the change made all the same, and must not end the check.
@@ -318,6 +332,13 @@ impl Settings {
 impl Monitor {
     fn health(&self) -> Health {
         self.endpoint.record().status().health.value()
+    }
+
+    /// Whether it is ejected, and a probe that began then knows more: one that was sent earlier says
+    /// nothing of how the endpoint is now.
+    fn was_ejected_before(&self, began: Instant) -> bool {
+        let ejection = self.endpoint.record().status().ejection;
+        ejection.value() == Ejection::Ejected && began.elapsed() < ejection.age()
     }
 }
 

@@ -3,7 +3,10 @@
 use tightrope_health::{
     HealthCheck, HealthCheckError, HealthTask, LiveReports, Observe, ObserveLayer, Probe,
     ProbeError, TcpProbe,
-    observe::ResponseFuture,
+    observe::{LiveAttempt, ResponseFuture},
+    outlier::{
+        OutlierCounts, OutlierDetection, OutlierError, OutlierReports, OutlierTask, Watched,
+    },
     probe::{ProbeFuture, check},
 };
 use tightrope_upstream::Endpoint;
@@ -22,12 +25,19 @@ fn everything_can_be_sent_shared_and_moved() {
         HealthCheck,
         HealthCheckError,
         HealthTask,
+        LiveAttempt,
         LiveReports,
-        Observe<(), ()>,
-        ObserveLayer<()>,
+        Observe<(), (), ()>,
+        ObserveLayer<(), ()>,
+        OutlierCounts,
+        OutlierDetection,
+        OutlierError,
+        OutlierReports,
+        OutlierTask,
         ProbeError,
-        ResponseFuture<(), ()>,
+        ResponseFuture<(), (), ()>,
         TcpProbe,
+        Watched,
         Box<dyn Probe>,
     );
     #[cfg(feature = "http")]

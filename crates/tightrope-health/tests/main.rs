@@ -3,4 +3,5 @@
 mod auto_traits;
 mod check;
 mod http;
+mod outlier;
 mod tcp;

@@ -5,7 +5,8 @@ use tightrope_upstream::{Classify, Failed, Failure, Fault, Outcome};
 
 /// Tells the outcome of an HTTP attempt: the default rule of this crate.
 ///
-/// A status of 500 or more is a failure of the endpoint; any other response is a success, also a 4xx,
+/// A status of 500 or more is a failure of the endpoint, and 502, 503 and 504 one of a
+/// [gateway](Failure::Gateway); any other response is a success, also a 4xx,
 /// which is about the request. An error counts against the endpoint where the endpoint or the
 /// network on the way to it is at fault; what the client or this process did wrong counts as
 /// [`Outcome::Cancelled`], for nobody and against nobody.
@@ -35,10 +36,10 @@ impl<B, E: Failed> Classify<Response<B>, E> for HttpClassify {
 }
 
 pub(crate) fn of_status(status: StatusCode) -> Outcome {
-    if status.as_u16() >= 500 {
-        Outcome::Failure(Failure::Response)
-    } else {
-        Outcome::Success
+    match status.as_u16() {
+        502..=504 => Outcome::Failure(Failure::Gateway),
+        500.. => Outcome::Failure(Failure::Response),
+        _ => Outcome::Success,
     }
 }
 
@@ -80,5 +81,8 @@ mod tests {
         assert_eq!(classify(499), Outcome::Success);
         assert_eq!(classify(500), Outcome::Failure(Failure::Response));
         assert_eq!(classify(599), Outcome::Failure(Failure::Response));
+        for gateway in 502..=504 {
+            assert_eq!(classify(gateway), Outcome::Failure(Failure::Gateway));
+        }
     }
 }

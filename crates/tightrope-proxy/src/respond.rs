@@ -3,7 +3,7 @@
 //! | failure | status |
 //! | --- | --- |
 //! | [`Unavailable`](Failure::Unavailable) | 503 |
-//! | [`Connect`](Failure::Connect), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response) | 502 |
+//! | [`Connect`](Failure::Connect), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response), [`Gateway`](Failure::Gateway) | 502 |
 //! | [`ConnectTimeout`](Failure::ConnectTimeout), [`HeadTimeout`](Failure::HeadTimeout), [`BodyTimeout`](Failure::BodyTimeout) | 504 |
 //! | [`Downstream`](Failure::Downstream) | 400 |
 //! | [`DownstreamTimeout`](Failure::DownstreamTimeout) | 408 |
@@ -77,9 +77,11 @@ pub fn not_found() -> Response<Text> {
 pub const fn status(failure: Failure) -> StatusCode {
     match failure {
         Failure::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Failure::Connect | Failure::Reset | Failure::Protocol | Failure::Response => {
-            StatusCode::BAD_GATEWAY
-        }
+        Failure::Connect
+        | Failure::Reset
+        | Failure::Protocol
+        | Failure::Response
+        | Failure::Gateway => StatusCode::BAD_GATEWAY,
         Failure::ConnectTimeout | Failure::HeadTimeout | Failure::BodyTimeout => {
             StatusCode::GATEWAY_TIMEOUT
         }
@@ -177,6 +179,7 @@ mod tests {
             (Failure::HeadTimeout, 504),
             (Failure::BodyTimeout, 504),
             (Failure::Response, 502),
+            (Failure::Gateway, 502),
             (Failure::Downstream, 400),
             (Failure::DownstreamTimeout, 408),
             (Failure::Local, 500),

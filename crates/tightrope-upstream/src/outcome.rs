@@ -36,6 +36,9 @@ pub enum Failure {
     BodyTimeout,
     /// A complete response that itself says that the endpoint failed, such as a 500.
     Response,
+    /// A complete response which says that somebody behind the endpoint failed, or that it has no
+    /// room: 502, 503 and 504.
+    Gateway,
     /// The client went away or sent something invalid.
     Downstream,
     /// The client stalled for too long within its request.
@@ -103,7 +106,8 @@ impl Failure {
             | Self::Protocol
             | Self::HeadTimeout
             | Self::BodyTimeout
-            | Self::Response => Fault::Upstream,
+            | Self::Response
+            | Self::Gateway => Fault::Upstream,
             Self::Downstream | Self::DownstreamTimeout => Fault::Downstream,
             Self::Unavailable | Self::Local => Fault::Local,
         }
@@ -131,6 +135,7 @@ impl fmt::Display for Failure {
             Self::HeadTimeout => "no response head in time",
             Self::BodyTimeout => "response body stalled",
             Self::Response => "failure response",
+            Self::Gateway => "gateway failure response",
             Self::Downstream => "client failed",
             Self::DownstreamTimeout => "client stalled",
             Self::Local => "local failure",

@@ -13,21 +13,23 @@ use tightrope::{
     },
     forwarded::Client,
     health::{
-        ExpectedBody, HealthCheck, HealthTask, HttpProbe, Observe, ObserveLayer, Probe, TcpProbe,
+        ExpectedBody, HealthCheck, HealthTask, HttpProbe, LiveReports, Observe, ObserveLayer,
+        Probe, TcpProbe,
+        outlier::{OutlierReports, OutlierTask},
     },
     proxy::{Forward, HttpClassify},
     retry::{Retry, attempt},
-    upstream::{Change, ChangeError, Health, Upstream},
+    upstream::{Change, ChangeError, Ejection, Health, Upstream},
 };
-use tower::{
-    Layer,
-    util::{Either, option_layer},
-};
+use tower::Layer;
 
 use crate::config::{self, ConfigError};
 
 /// The way of a request once its upstream is known.
-pub(crate) type Stack = Retry<Balance<Either<Observe<Forward, HttpClassify>, Forward>, Describe>>;
+pub(crate) type Stack = Retry<Balance<Observe<Forward, Listeners, HttpClassify>, Describe>>;
+
+/// Who is told how attempts end.
+type Listeners = (Option<LiveReports>, Option<OutlierReports>);
 
 pub(crate) struct Site {
     pub(crate) config: config::Upstream,
@@ -36,6 +38,7 @@ pub(crate) struct Site {
     pub(crate) stack: Stack,
     /// Probes end with the site.
     _health: Option<HealthTask>,
+    _outlier: Option<OutlierTask>,
 }
 
 /// What the strategy may know of a request.
@@ -74,18 +77,25 @@ impl Site {
             }
             _ => None,
         };
-        let observe = health
-            .as_ref()
-            .map(|task| ObserveLayer::new(task.live_reports(), HttpClassify));
+        let outlier = match &config.outlier {
+            Some(outlier) => {
+                let detection = outlier.detection(&upstream);
+                Some(detection.map_err(|error| refused(&error))?.spawn())
+            }
+            None => {
+                // Nobody else would.
+                restore_all(&upstream).map_err(|error| refused(&error))?;
+                None
+            }
+        };
+        let live_reports = health.as_ref().map(HealthTask::live_reports);
+        let listeners = (live_reports, outlier.as_ref().map(OutlierTask::reports));
+        let observe = ObserveLayer::new(listeners, HttpClassify);
         let header = config
             .hash_header
             .as_deref()
             .and_then(|name| name.parse().ok());
-        let balance = Balance::new(
-            &upstream,
-            strategy(&config),
-            option_layer(observe).layer(forward.clone()),
-        );
+        let balance = Balance::new(&upstream, strategy(&config), observe.layer(forward.clone()));
         let stack = Retry::new(balance.with_describe(Describe { header })).with_attempts(attempts);
         Ok(Self {
             config,
@@ -93,6 +103,7 @@ impl Site {
             probe,
             stack,
             _health: health,
+            _outlier: outlier,
         })
     }
 
@@ -131,6 +142,18 @@ fn initial_health(config: &config::Upstream) -> Health {
         Some(config::Start::Unhealthy) => Health::Unhealthy,
         Some(config::Start::Healthy) | None => Health::Healthy,
     }
+}
+
+/// Ends all ejections.
+fn restore_all(upstream: &Upstream) -> Result<(), ChangeError> {
+    let snapshot = upstream.snapshot();
+    let members = snapshot.members().iter();
+    let ejected =
+        members.filter(|member| member.record().status().ejection.value() == Ejection::Ejected);
+    let change = ejected.fold(Change::new(), |change, member| {
+        change.restore(member.id().clone(), "outliers are not detected any more")
+    });
+    upstream.apply(change).map(drop)
 }
 
 fn strategy(config: &config::Upstream) -> Box<dyn Strategy> {
@@ -188,6 +211,7 @@ fn watch(
         .with_timeout(config.timeout)?
         .with_rise(config.rise)?
         .with_fall(config.fall)?
+        .with_restore(config.restores)
         .spawn())
 }
 

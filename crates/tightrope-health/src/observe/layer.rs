@@ -2,9 +2,11 @@
 
 use tower_layer::Layer;
 
-use super::{LiveReports, Observe};
+use super::Observe;
 
-/// Reports how attempts ended to a [`HealthCheck`](crate::HealthCheck).
+/// Tells who [listens](super::Listen) how attempts ended: the [`LiveReports`](crate::LiveReports) of a
+/// [`HealthCheck`](crate::HealthCheck), the [`OutlierReports`](crate::outlier::OutlierReports) of an
+/// [`OutlierDetection`](crate::outlier::OutlierDetection), or a pair of both.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -33,23 +35,23 @@ use super::{LiveReports, Observe};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct ObserveLayer<C> {
-    reports: LiveReports,
+pub struct ObserveLayer<L, C> {
+    listen: L,
     classify: C,
 }
 
-impl<C> ObserveLayer<C> {
-    /// Reports to `reports` what `classify` makes of each result.
+impl<L, C> ObserveLayer<L, C> {
+    /// Tells `listen` what `classify` makes of each result.
     #[must_use]
-    pub const fn new(reports: LiveReports, classify: C) -> Self {
-        Self { reports, classify }
+    pub const fn new(listen: L, classify: C) -> Self {
+        Self { listen, classify }
     }
 }
 
-impl<S, C: Clone> Layer<S> for ObserveLayer<C> {
-    type Service = Observe<S, C>;
+impl<S, L: Clone, C: Clone> Layer<S> for ObserveLayer<L, C> {
+    type Service = Observe<S, L, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe::new(inner, self.reports.clone(), self.classify.clone())
+        Observe::new(inner, self.listen.clone(), self.classify.clone())
     }
 }

@@ -8,12 +8,14 @@ use std::sync::{
 use tightrope_upstream::{Endpoint, Failure, Outcome};
 use tokio::sync::mpsc;
 
+use super::{Listen, Listening};
+
 /// Takes reports of live traffic to a [`HealthCheck`](crate::HealthCheck). Cheap to clone.
 ///
 /// An attempt that could not connect ([`Failure::Connect`], [`Failure::ConnectTimeout`]) counts
 /// against its endpoint like a failed probe, toward the same `fall`, and has a healthy endpoint
-/// probed at once. An attempt that was answered ([`Outcome::Success`], [`Failure::Response`]) takes
-/// back what live traffic told before, but never what probes found, and never counts toward `rise`.
+/// probed at once. An attempt that was answered ([`Outcome::Success`], [`Failure::Response`],
+/// [`Failure::Gateway`]) takes back what live traffic told before, but never what probes found, and never counts toward `rise`.
 /// Other failures say nothing of whether the endpoint can be reached. Of an endpoint that is
 /// unhealthy already nothing is counted: probes bring it back.
 ///
@@ -32,6 +34,13 @@ pub struct LiveReports {
 /// Others that share the bit send reports that change nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects(AtomicU64);
+
+/// One attempt that is under way.
+#[derive(Debug)]
+pub struct LiveAttempt {
+    reports: LiveReports,
+    endpoint: Arc<Endpoint>,
+}
 
 /// The end of [`LiveReports`] where the reports arrive.
 #[derive(Debug)]
@@ -71,7 +80,7 @@ impl LiveReports {
     pub fn report(&self, endpoint: &Endpoint, outcome: Outcome) {
         let serial = endpoint.record().serial();
         let failure = match outcome {
-            Outcome::Success | Outcome::Failure(Failure::Response) => {
+            Outcome::Success | Outcome::Failure(Failure::Response | Failure::Gateway) => {
                 if !self.suspects.may_have(serial) {
                     return;
                 }
@@ -84,6 +93,23 @@ impl LiveReports {
         };
         // An error means that the queue is full, or nobody reads it any more.
         let _dropped = self.queue.try_send(LiveReport { serial, failure });
+    }
+}
+
+impl Listen for LiveReports {
+    type Listening = LiveAttempt;
+
+    fn begin(&self, endpoint: &Arc<Endpoint>) -> LiveAttempt {
+        LiveAttempt {
+            reports: self.clone(),
+            endpoint: Arc::clone(endpoint),
+        }
+    }
+}
+
+impl Listening for LiveAttempt {
+    fn end(self, outcome: Outcome) {
+        self.reports.report(&self.endpoint, outcome);
     }
 }
 

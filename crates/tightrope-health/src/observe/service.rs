@@ -1,31 +1,28 @@
 //! The wrapped service.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use tightrope_upstream::{Classify, Picked};
 use tower_service::Service;
 
-use super::{LiveReports, ResponseFuture};
+use super::{Listen, ResponseFuture};
 
-/// Reports how the attempts of `S` ended; made by [`ObserveLayer`](super::ObserveLayer).
+/// Tells how the attempts of `S` ended; made by [`ObserveLayer`](super::ObserveLayer).
 ///
 /// It adds no failure and no wait: readiness, errors and the response are those of `S`. What it
-/// costs is in [`LiveReports`].
+/// costs is up to who listens.
 #[derive(Clone, Debug)]
-pub struct Observe<S, C> {
+pub struct Observe<S, L, C> {
     inner: S,
-    reports: LiveReports,
+    listen: L,
     classify: C,
 }
 
-impl<S, C> Observe<S, C> {
-    pub(super) const fn new(inner: S, reports: LiveReports, classify: C) -> Self {
+impl<S, L, C> Observe<S, L, C> {
+    pub(super) const fn new(inner: S, listen: L, classify: C) -> Self {
         Self {
             inner,
-            reports,
+            listen,
             classify,
         }
     }
@@ -49,26 +46,22 @@ impl<S, C> Observe<S, C> {
     }
 }
 
-impl<S, C, R> Service<Picked<R>> for Observe<S, C>
+impl<S, L, C, R> Service<Picked<R>> for Observe<S, L, C>
 where
     S: Service<Picked<R>>,
+    L: Listen,
     C: Classify<S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = ResponseFuture<S::Future, C, L::Listening>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, picked: Picked<R>) -> Self::Future {
-        let endpoint = Arc::clone(picked.endpoint());
-        ResponseFuture::new(
-            self.inner.call(picked),
-            self.classify.clone(),
-            self.reports.clone(),
-            endpoint,
-        )
+        let listening = self.listen.begin(picked.endpoint());
+        ResponseFuture::new(self.inner.call(picked), self.classify.clone(), listening)
     }
 }

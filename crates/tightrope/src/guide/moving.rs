@@ -19,9 +19,10 @@
 //! | `down` | [`Change::drain`]: what is in flight ends | |
 //!
 //! A server that nginx would mark as failed after `max_fails` keeps its share here unless it is
-//! probed (`tightrope-health`) or the strategy looks at load: those leave it alone after one failure,
-//! for a time that grows, see [`Record::penalty`]. In both cases a request whose connection could not be
-//! made goes to another endpoint (`tightrope-retry`). `backup` and `max_conns` have no equivalent yet.
+//! probed, or ejected by an `OutlierDetection` (both in `tightrope-health`), or the strategy looks at
+//! load: those leave it alone after one failure, for a time that grows, see [`Record::penalty`]. In all
+//! cases a request whose connection could not be made goes to another endpoint (`tightrope-retry`).
+//! `backup` and `max_conns` have no equivalent yet.
 //!
 //! # HAProxy
 //!
@@ -45,8 +46,9 @@
 //! | `MAGLEV`, `RING_HASH` | [`envoy::Maglev`], [`envoy::RingHash`] | [`Maglev`] |
 //! | `hash_balance_factor` | `with_hash_balance_factor` of these two | [`Bounded`] |
 //! | subsets of a cluster | [`Only`] around any strategy | |
+//! | `outlier_detection` | `OutlierDetection` of `tightrope-health`: the same numbers by default, and differences that its page names | |
 //!
-//! Outlier ejection, priorities and zones have no equivalent yet.
+//! Priorities and zones have no equivalent yet.
 //!
 //! [`Bounded`]: crate::balance::Bounded
 //! [`Change::drain`]: crate::upstream::Change::drain

@@ -15,10 +15,12 @@ use tightrope::{
     upstream::{Address, EndpointId, EndpointSpec, Group, Weight},
 };
 
+mod outlier;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub(crate) use self::outlier::Outlier;
 use self::text::parsed;
 use crate::cli::Cli;
 
@@ -148,6 +150,7 @@ pub(crate) struct Upstream {
     #[serde(default, rename = "endpoint")]
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) health: Option<Health>,
+    pub(crate) outlier: Option<Outlier>,
     #[serde(default)]
     pub(crate) rollout: Rollout,
 }
@@ -208,6 +211,8 @@ pub(crate) struct Health {
     pub(crate) fall: u32,
     /// What an endpoint is until its first probe.
     pub(crate) start: Start,
+    /// Whether a probe that passes ends an ejection.
+    pub(crate) restores: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -393,12 +398,18 @@ impl Upstream {
         if self.rollout.tries == 0 {
             return fail("rollout.tries is 0".to_owned());
         }
-        match &self.health {
-            Some(health) => health
+        if let Some(health) = &self.health {
+            health
                 .check()
-                .map_err(|error| ConfigError(format!("upstream `{name}`: health.{error}"))),
-            None => Ok(()),
+                .map_err(|error| ConfigError(format!("upstream `{name}`: health.{error}")))?;
         }
+        if let Some(outlier) = &self.outlier {
+            let detection = outlier.detection(&tightrope::upstream::Upstream::new(name));
+            detection
+                .map(drop)
+                .map_err(|error| ConfigError(format!("upstream `{name}`: outlier: {error}")))?;
+        }
+        Ok(())
     }
 }
 
@@ -549,6 +560,7 @@ impl Default for Health {
             rise: 2,
             fall: 3,
             start: Start::default(),
+            restores: true,
         }
     }
 }

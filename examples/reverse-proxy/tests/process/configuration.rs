@@ -59,6 +59,18 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     ("[upstream.health]\nrise = 0", &["health.rise"]),
     (
+        "[upstream.outlier]\nmax_ejected = 1.5",
+        &[
+            "upstream `app`",
+            "outlier",
+            "share of endpoints ejected is 1.5",
+        ],
+    ),
+    (
+        "[upstream.outlier]\ninterval = \"0s\"",
+        &["upstream `app`", "outlier", "interval is zero"],
+    ),
+    (
         "[forwarded]\ntrusted = [\"10.0.0.0/33\"]",
         &["proxy.toml:7:", "10.0.0.0/33"],
     ),

@@ -5,6 +5,7 @@
 mod administration;
 mod configuration;
 mod demo;
+mod outlier;
 mod program;
 mod reload;
 mod servers;

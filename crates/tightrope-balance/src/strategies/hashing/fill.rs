@@ -76,7 +76,7 @@ impl Peers {
         let weight = |seat: &u32| seats[*seat as usize].weight;
         let mut by_weight: Vec<u32> = (0..).take(seats.len()).collect();
         by_weight.sort_by(|a, b| weight(a).total_cmp(&weight(b)));
-        let peers = by_weight.chunk_by(|a, b| weight(a) == weight(b));
+        let peers = by_weight.chunk_by(|a, b| weight(a).total_cmp(&weight(b)).is_eq());
         peers
             .map(|seats| Self {
                 weight: weight(&seats[0]),

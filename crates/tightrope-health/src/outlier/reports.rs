@@ -1,0 +1,173 @@
+//! The way from live traffic to the detection.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use tightrope_upstream::{Endpoint, Failure, Fault, Outcome};
+use tokio::time::Instant;
+
+use super::{
+    Detector,
+    tally::{Tallies, Tally},
+};
+use crate::observe::{Listen, Listening};
+
+/// Takes reports of live traffic to an [`OutlierDetection`](super::OutlierDetection). Cheap to clone.
+///
+/// Reporting never waits and takes no lock. A success costs a look for the endpoint's counters among
+/// those of all members, one atomic addition, and a few loads; the clock is read only where latency
+/// is judged. Who has failed too often in a row is told to the detection through a queue, which drops
+/// what does not fit: the next failure tells it again.
+///
+/// Reports after the end of the [`OutlierTask`](super::OutlierTask), and of endpoints of other
+/// upstreams, are ignored.
+#[derive(Clone)]
+pub struct OutlierReports {
+    tallies: Arc<Tallies>,
+}
+
+/// One attempt that is under way.
+#[derive(Debug)]
+pub struct Watched {
+    /// None where the endpoint is no member any more.
+    attempt: Option<Attempt>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    tally: Arc<Tally>,
+    era: u32,
+    /// None where latency is not judged.
+    began: Option<Instant>,
+}
+
+/// Which kind of failure it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The endpoint answered that it failed.
+    Answer,
+    /// It answered that somebody behind it failed.
+    Gateway,
+    /// It did not answer.
+    Local,
+}
+
+// === impl OutlierReports ===
+
+impl OutlierReports {
+    pub(super) const fn new(tallies: Arc<Tallies>) -> Self {
+        Self { tallies }
+    }
+}
+
+impl Listen for OutlierReports {
+    type Listening = Watched;
+
+    fn begin(&self, endpoint: &Arc<Endpoint>) -> Watched {
+        let tally = self.tallies.find(endpoint.record().serial());
+        Watched {
+            attempt: tally.map(|tally| Attempt {
+                era: tally.era.load(Ordering::Relaxed),
+                began: tally.limits.judges_latency.then(Instant::now),
+                tally,
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for OutlierReports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the tallies: there may be thousands.
+        f.debug_struct("OutlierReports").finish_non_exhaustive()
+    }
+}
+
+// === impl Watched ===
+
+impl Listening for Watched {
+    fn end(self, outcome: Outcome) {
+        if let Some(attempt) = self.attempt {
+            attempt.end(outcome);
+        }
+    }
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    fn end(&self, outcome: Outcome) {
+        let tally = &*self.tally;
+        // What was sent before it was ejected says nothing of how it is now.
+        if tally.era.load(Ordering::Relaxed) != self.era {
+            return;
+        }
+        match outcome {
+            Outcome::Success => {
+                self.answered();
+                tally.succeeded();
+                for row in [&tally.failures, &tally.gateway, &tally.local] {
+                    Tally::end_row(row);
+                }
+                if tally.is_on_probation.load(Ordering::Relaxed) {
+                    tally.is_on_probation.store(false, Ordering::Relaxed);
+                }
+            }
+            Outcome::Failure(failure) if failure.fault() == Fault::Upstream => self.failed(failure),
+            _ => {}
+        }
+    }
+
+    fn failed(&self, failure: Failure) {
+        let (tally, limits, kind) = (&*self.tally, self.tally.limits, Kind::of(failure));
+        if tally.is_on_probation.load(Ordering::Relaxed) {
+            tally.tell(self.era, Detector::Probation, 1, failure);
+        }
+        if kind != Kind::Local {
+            self.answered();
+            Tally::end_row(&tally.local);
+        } else if limits.local.is_some() {
+            // It is none of the other detectors' business.
+            return self.count(Detector::LocalFailures, limits.local, failure);
+        }
+        tally.failed();
+        self.count(Detector::ConsecutiveFailures, limits.failures, failure);
+        if kind == Kind::Answer {
+            Tally::end_row(&tally.gateway);
+        } else {
+            self.count(Detector::GatewayFailures, limits.gateway, failure);
+        }
+    }
+
+    /// Counts one more in a row.
+    fn count(&self, detector: Detector, most: Option<u32>, last: Failure) {
+        let row = match detector {
+            Detector::GatewayFailures => &self.tally.gateway,
+            Detector::LocalFailures => &self.tally.local,
+            _ => &self.tally.failures,
+        };
+        let failures = Tally::in_a_row(row);
+        if most.is_some_and(|most| failures >= most) {
+            self.tally.tell(self.era, detector, failures, last);
+        }
+    }
+
+    fn answered(&self) {
+        if let Some(began) = self.began {
+            self.tally.answered(began.elapsed().as_nanos() as u64);
+        }
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    const fn of(failure: Failure) -> Self {
+        match failure {
+            Failure::Response => Self::Answer,
+            Failure::Gateway => Self::Gateway,
+            _ => Self::Local,
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The task behind an outlier detection.
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rand::{RngExt, rngs::SmallRng};
+use tightrope_upstream::{
+    Availability, Change, ChangeError, Ejection, Endpoint, Event, EventKind, Events, Reason,
+    Snapshot, Update, Upstream,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Detector, FailureShare, LatencyFactor, OutlierCounts, SuccessRate,
+    counts::Ruling,
+    ejection::{Ejections, Times},
+    fleet::Outlier,
+    tally::{Tallies, Tell},
+};
+
+/// How to judge.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) interval: Duration,
+    pub(super) success_rate: Option<SuccessRate>,
+    pub(super) failure_share: Option<FailureShare>,
+    pub(super) latency: Option<LatencyFactor>,
+    pub(super) has_probation: bool,
+    pub(super) times: Times,
+    pub(super) max_ejected: f64,
+    pub(super) enforcement: [f64; Detector::ALL.len()],
+}
+
+/// Ejects, and restores when the time is over.
+///
+/// Members are told apart by the serial of their record, as in a health check.
+pub(super) struct Worker {
+    upstream: Upstream,
+    settings: Settings,
+    tallies: Arc<Tallies>,
+    told: mpsc::Receiver<Tell>,
+    events: Events,
+    counts: OutlierCounts,
+    rng: SmallRng,
+    /// Of those who were ejected lately.
+    ejections: HashMap<u64, Ejections>,
+    next_sweep: Instant,
+}
+
+/// Somebody who stands out.
+struct Suspect {
+    endpoint: Arc<Endpoint>,
+    detector: Detector,
+    how: String,
+}
+
+// === impl Worker ===
+
+impl Worker {
+    pub(super) fn new(
+        upstream: Upstream,
+        settings: Settings,
+        tallies: Arc<Tallies>,
+        told: mpsc::Receiver<Tell>,
+        counts: OutlierCounts,
+        rng: SmallRng,
+    ) -> Self {
+        Self {
+            events: upstream.events(),
+            next_sweep: Instant::now() + settings.interval,
+            upstream,
+            settings,
+            tallies,
+            told,
+            counts,
+            rng,
+            ejections: HashMap::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        self.adopt();
+        loop {
+            let next = self.next();
+            // In this order, so that the same inputs lead to the same verdicts.
+            tokio::select! {
+                biased;
+                event = self.events.next() => match event {
+                    Ok(Some(event)) if !ends_an_ejection(&event) => {}
+                    Ok(None) => return,
+                    Ok(Some(_)) | Err(_) => self.notice_restored(),
+                },
+                Some(tell) = self.told.recv() => self.told(tell),
+                () = sleep_until(next) => self.wake(),
+            }
+        }
+    }
+
+    /// Begins the time of those who are ejected already: nobody else would restore them.
+    fn adopt(&mut self) {
+        for member in self.upstream.snapshot().members() {
+            let record = member.record();
+            if record.status().ejection.value() == Ejection::Ejected {
+                let time = self.settings.times.draw(1, &mut self.rng);
+                self.ejections
+                    .entry(record.serial())
+                    .or_default()
+                    .begin(time);
+            }
+        }
+    }
+
+    /// When there is something to be done.
+    fn next(&self) -> Instant {
+        let ends = self.ejections.values().filter_map(Ejections::until);
+        ends.fold(self.next_sweep, Instant::min)
+    }
+
+    fn wake(&mut self) {
+        let now = Instant::now();
+        // First: who comes back only now was not in service up to this sweep.
+        if self.next_sweep <= now {
+            self.sweep();
+            self.next_sweep = now + self.settings.interval;
+        }
+        self.restore(now);
+    }
+
+    /// Takes in that somebody failed too often in a row.
+    fn told(&mut self, tell: Tell) {
+        let is_news = self
+            .tallies
+            .find(tell.serial)
+            .is_some_and(|tally| tally.era.load(Ordering::Relaxed) == tell.era);
+        let snapshot = self.upstream.snapshot();
+        let mut members = snapshot.members().iter();
+        let endpoint = members.find(|member| member.record().serial() == tell.serial);
+        let Some(endpoint) = endpoint.filter(|_| is_news) else {
+            return;
+        };
+        let how = match tell.detector {
+            Detector::Probation => format!("failed on probation: {}", tell.last),
+            _ => format!(
+                "{} failures in a row, the last: {}",
+                tell.failures, tell.last
+            ),
+        };
+        self.judge(&Suspect {
+            endpoint: Arc::clone(endpoint),
+            detector: tell.detector,
+            how,
+        });
+    }
+
+    /// Compares all members with each other, by what was counted since the last time.
+    fn sweep(&mut self) {
+        let snapshot = self.upstream.snapshot();
+        let serials = snapshot
+            .members()
+            .iter()
+            .map(|member| member.record().serial());
+        let present: HashSet<u64> = serials.collect();
+        self.ejections.retain(|serial, ejections| {
+            ejections.fade();
+            present.contains(serial) && !ejections.is_over()
+        });
+        let (mut fleet, mut scores) = (Vec::new(), Vec::new());
+        for (member, availability) in snapshot.members().iter().zip(snapshot.availability()) {
+            let Some(tally) = self.tallies.find(member.record().serial()) else {
+                continue;
+            };
+            let score = tally.take();
+            if *availability == Availability::Available {
+                fleet.push(member);
+                scores.push(score);
+            }
+        }
+        let settings = &self.settings;
+        let found = [
+            (
+                Detector::SuccessRate,
+                settings.success_rate.map(|rule| rule.outliers(&scores)),
+            ),
+            (
+                Detector::FailureShare,
+                settings.failure_share.map(|rule| rule.outliers(&scores)),
+            ),
+            (
+                Detector::Latency,
+                settings.latency.map(|rule| rule.outliers(&scores)),
+            ),
+        ];
+        let suspects = found.into_iter().flat_map(|(detector, outliers)| {
+            let outliers = outliers.unwrap_or_default().into_iter();
+            outliers.map(move |(place, how): Outlier| (detector, place, how))
+        });
+        let suspects = suspects.map(|(detector, place, how)| Suspect {
+            endpoint: Arc::clone(fleet[place]),
+            detector,
+            how,
+        });
+        for suspect in suspects.collect::<Vec<_>>() {
+            self.judge(&suspect);
+        }
+    }
+
+    /// Ejects somebody, unless chance or the cap spares it.
+    fn judge(&mut self, suspect: &Suspect) {
+        let (endpoint, detector) = (&suspect.endpoint, suspect.detector);
+        let serial = endpoint.record().serial();
+        if !self.is_available(endpoint) {
+            // It is out already: by another detector, by probes, or by hand.
+            return;
+        }
+        let lately = self.ejections.get(&serial).map_or(0, Ejections::lately);
+        let time = self.settings.times.draw(lately + 1, &mut self.rng);
+        let reason = format!("{}; for {time:?}", suspect.how).into();
+        let ruling = if self.rng.random::<f64>() >= self.settings.enforcement[detector as usize] {
+            Ruling::ByChance
+        } else if self.eject(endpoint, &reason) {
+            self.ejections.entry(serial).or_default().begin(time);
+            Ruling::Ejected
+        } else {
+            Ruling::ByCap
+        };
+        if ruling != Ruling::Ejected {
+            tracing::info!(endpoint = %endpoint.id(), %detector, how = suspect.how, ?ruling, "spared");
+        }
+        self.counts.add(detector, ruling);
+        if let Some(tally) = self.tallies.find(serial) {
+            tally.begin(false);
+        }
+    }
+
+    /// Ejects `endpoint`, unless too many are out.
+    fn eject(&self, endpoint: &Endpoint, reason: &Reason) -> bool {
+        loop {
+            let snapshot = self.upstream.snapshot();
+            if !may_eject(&snapshot, self.settings.max_ejected) {
+                return false;
+            }
+            // Who else changed something may have ejected somebody.
+            let change = Change::new()
+                .if_generation(snapshot.generation())
+                .eject(endpoint.id().clone(), reason.clone());
+            match apply(&self.upstream, change) {
+                Some(Err(ChangeError::Stale { .. })) => {}
+                Some(Err(_)) => return false,
+                _ => return true,
+            }
+        }
+    }
+
+    /// Brings those back whose time is over.
+    fn restore(&mut self, now: Instant) {
+        let over = |ejections: &Ejections| ejections.until().is_some_and(|until| until <= now);
+        let ejections = self.ejections.iter();
+        let over = ejections.filter(|(_, ejections)| over(ejections));
+        let over: Vec<u64> = over.map(|(serial, _)| *serial).collect();
+        for serial in over {
+            self.end(serial, self.settings.has_probation);
+            let snapshot = self.upstream.snapshot();
+            let mut members = snapshot.members().iter();
+            let member = members.find(|member| member.record().serial() == serial);
+            if let Some(member) = member {
+                let change = Change::new().restore(member.id().clone(), "its time is over");
+                // An error means that it left meanwhile.
+                let _left = apply(&self.upstream, change);
+            }
+        }
+    }
+
+    /// Takes in that others ended ejections.
+    fn notice_restored(&mut self) {
+        let snapshot = self.upstream.snapshot();
+        for member in snapshot.members() {
+            let serial = member.record().serial();
+            let is_out = self
+                .ejections
+                .get(&serial)
+                .is_some_and(|ejections| ejections.until().is_some());
+            if is_out && member.record().status().ejection.value() == Ejection::In {
+                self.end(serial, false);
+            }
+        }
+    }
+
+    /// Ends an ejection here; the upstream is told apart from this.
+    fn end(&mut self, serial: u64, is_on_probation: bool) {
+        if let Some(ejections) = self.ejections.get_mut(&serial) {
+            ejections.end();
+        }
+        if let Some(tally) = self.tallies.find(serial) {
+            tally.begin(is_on_probation);
+        }
+    }
+
+    fn is_available(&self, endpoint: &Endpoint) -> bool {
+        let snapshot = self.upstream.snapshot();
+        let found = snapshot.get(endpoint.id());
+        found.is_some_and(|(_, availability)| availability.is_available())
+    }
+}
+
+const fn ends_an_ejection(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        EventKind::Ejection {
+            ejection: Ejection::In,
+            ..
+        }
+    )
+}
+
+/// Whether one more may go: somebody else must be available, and no more than this share of those in
+/// service be ejected then, or one.
+fn may_eject(snapshot: &Snapshot, share: f64) -> bool {
+    let in_service = snapshot.availability().iter();
+    let in_service = in_service.filter(|availability| availability.is_in_service());
+    // By their verdicts: who is unhealthy too, or drained, is ejected still when that is over.
+    let of_the_group = snapshot.candidates().iter();
+    let ejected = of_the_group.filter(|&&index| {
+        let status = snapshot.members()[index as usize].record().status();
+        status.ejection.value() == Ejection::Ejected
+    });
+    let ejected = ejected.count();
+    let most = (in_service.count() as f64 * share) as usize;
+    let most = most.max(usize::from(share > 0.0));
+    snapshot.available().len() > 1 && ejected < most
+}
+
+/// Applies `change`; none where a follower panicked, which leaves the change made.
+fn apply(upstream: &Upstream, change: Change) -> Option<Result<Update, ChangeError>> {
+    let upstream = AssertUnwindSafe(upstream);
+    catch_unwind(|| upstream.apply(change)).ok()
+}
