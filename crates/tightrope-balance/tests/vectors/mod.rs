@@ -1,8 +1,9 @@
 //! Recordings of what real servers chose, and how they are replayed.
 //!
 //! They live beside the repository; set `TIGHTROPE_VECTORS` to their folder if they are elsewhere.
-//! Left out are the cases with failures, backup servers or `max_conns`, which need the health and
-//! the limits of endpoints.
+//! Left out are the cases with backup servers or `max_conns`, which need priorities and the limits of
+//! endpoints, and round robin and least requests after failures, where nginx's order depends on
+//! weights that it lowers.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
 
@@ -15,7 +16,13 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tightrope_balance::{Balance, Context, Strategy};
-use tightrope_upstream::{Change, EndpointId, EndpointSpec, Pick, Upstream, Weight};
+use tightrope_upstream::{
+    Attempt, Change, EndpointId, EndpointSpec, Health, Pick, Upstream, Weight,
+};
+
+mod marks;
+
+use self::marks::Marks;
 
 /// One recording.
 #[derive(Deserialize)]
@@ -48,6 +55,10 @@ struct Server {
     backup: bool,
     #[serde(default)]
     max_conns: Option<u32>,
+    #[serde(default)]
+    max_fails: Option<u32>,
+    #[serde(default)]
+    fail_timeout: Option<u64>,
 }
 
 /// A step of a script.
@@ -58,6 +69,12 @@ struct Step {
     id: String,
     #[serde(default)]
     key: String,
+    /// Who refuses connections from now on.
+    #[serde(default)]
+    refuse: Vec<usize>,
+    /// The time from now on, in seconds.
+    #[serde(default)]
+    t: u64,
 }
 
 /// Replays every recording of `algorithm`, of which there are `count`.
@@ -79,6 +96,25 @@ pub(crate) fn replay<T: Strategy>(
     }
 }
 
+/// Replays the recording of `algorithm` in which servers refuse connections: who is chosen, and where
+/// each retry goes.
+pub(crate) fn replay_refusals<T: Strategy>(
+    algorithm: &str,
+    strategy: T,
+    context: impl for<'k> Fn(&'k str) -> Context<'k>,
+) {
+    let Some(folder) = folder() else { return };
+    let case = cases_of(&folder, algorithm);
+    let [case] = case
+        .into_iter()
+        .filter(|case| case.id.ends_with("-fail"))
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap_or_else(|_| panic!("one recording of {algorithm} with refusals"));
+    let (upstream, balance) = case.balance(strategy);
+    case.replay_refusals(&upstream, balance, &context);
+}
+
 fn folder() -> Option<PathBuf> {
     let folder = env::var_os("TIGHTROPE_VECTORS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors"),
@@ -96,6 +132,12 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn cases(folder: &Path, algorithm: &str) -> Vec<Case> {
+    let mut cases = cases_of(folder, algorithm);
+    cases.retain(|case| !case.needs_health());
+    cases
+}
+
+fn cases_of(folder: &Path, algorithm: &str) -> Vec<Case> {
     let (server, _) = algorithm.split_once('.').unwrap();
     let mut cases: Vec<Case> = fs::read_dir(folder)
         .unwrap()
@@ -105,7 +147,7 @@ fn cases(folder: &Path, algorithm: &str) -> Vec<Case> {
             name.starts_with(server) && name.ends_with(".json")
         })
         .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
-        .filter(|case: &Case| case.algorithm == algorithm && !case.needs_health())
+        .filter(|case: &Case| case.algorithm == algorithm)
         .collect();
     cases.sort_by(|a, b| a.id.cmp(&b.id));
     cases
@@ -213,6 +255,57 @@ impl Case {
                 self.assert_like(&got, &from::<Vec<u32>>(&self.expect));
             }
             kind => unreachable!("{kind}"),
+        }
+    }
+
+    fn replay_refusals(
+        &self,
+        upstream: &Upstream,
+        mut balance: Balance<()>,
+        context: &impl for<'k> Fn(&'k str) -> Context<'k>,
+    ) {
+        let steps: Vec<Step> = from(&self.inputs);
+        let expected: Vec<Option<Vec<i64>>> = from(&self.expect);
+        let servers = &self.config.servers;
+        let (mut marks, mut refuse) = (Marks::new(servers), Vec::new());
+        for (number, (step, expected)) in steps.iter().zip(expected).enumerate() {
+            match step.op.as_str() {
+                "set" => refuse.clone_from(&step.refuse),
+                "time" => marks.set_time(step.t),
+                _ => {
+                    let (mut route, mut attempt) = (Vec::new(), Attempt::first());
+                    while attempt.number() <= servers.len() {
+                        let change = (0..servers.len()).fold(Change::new(), |change, server| {
+                            let id = EndpointId::new(&servers[server].name).unwrap();
+                            let health = if marks.is_failed(server) {
+                                Health::Unhealthy
+                            } else {
+                                Health::Healthy
+                            };
+                            change.set_health(id, health, "as nginx marks it")
+                        });
+                        upstream.apply(change).unwrap();
+                        let context = context(&step.key).with_attempt(&attempt);
+                        let pick = balance.pick(&context).ok();
+                        let place = self.place(pick.as_ref());
+                        route.push(place);
+                        let Ok(server) = usize::try_from(place) else {
+                            break;
+                        };
+                        marks.chosen(server);
+                        let is_refused = refuse.contains(&server);
+                        marks.ended(server, is_refused);
+                        if !is_refused {
+                            break;
+                        }
+                        attempt = attempt.next(EndpointId::new(&servers[server].name).unwrap());
+                    }
+                    if attempt.number() > servers.len() {
+                        route.push(-1); // nobody is left
+                    }
+                    assert_eq!(Some(route), expected, "{}, step {number}", self.id);
+                }
+            }
         }
     }
 
