@@ -231,7 +231,7 @@ impl Worker {
             Ruling::ByCap
         };
         if ruling != Ruling::Ejected {
-            tracing::info!(endpoint = %endpoint.id(), %detector, how = suspect.how, ?ruling, "spared");
+            tracing::debug!(endpoint = %endpoint.id(), %detector, how = suspect.how, ?ruling, "spared");
         }
         self.counts.add(detector, ruling);
         if let Some(tally) = self.tallies.find(serial) {
