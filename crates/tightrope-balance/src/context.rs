@@ -20,6 +20,8 @@ pub struct Context<'r> {
     client: Option<IpAddr>,
     key: Option<&'r [u8]>,
     attempt: Option<&'r Attempt>,
+    /// The serials of endpoints that were found full for this pick.
+    full: &'r [u64],
     now: Option<(Instant, Tick)>,
     is_dry_run: bool,
 }
@@ -59,6 +61,7 @@ impl<'r> Context<'r> {
             client: None,
             key: None,
             attempt: None,
+            full: &[],
             now: None,
             is_dry_run: false,
         }
@@ -83,6 +86,14 @@ impl<'r> Context<'r> {
     pub const fn with_attempt(mut self, attempt: &'r Attempt) -> Self {
         self.attempt = Some(attempt);
         self
+    }
+
+    /// As a picker is asked again after it chose these, who are full.
+    pub(crate) const fn with_full<'s>(self, full: &'s [u64]) -> Context<'s>
+    where
+        'r: 's,
+    {
+        Context { full, ..self }
     }
 
     /// Reads the clock, for all who ask for the time of this pick; `any` record of the upstream.
@@ -133,17 +144,23 @@ impl<'r> Context<'r> {
         self.key
     }
 
-    /// Whether an earlier attempt of the request went to `endpoint`.
+    /// Whether `endpoint` is not to be chosen, since an earlier attempt of the request went there, or
+    /// since it was chosen for this one and found full.
     #[must_use]
     pub fn has_tried(&self, endpoint: &Endpoint) -> bool {
+        self.is_repeat(endpoint) || self.full.contains(&endpoint.record().serial())
+    }
+
+    /// Whether an earlier attempt of the request went to `endpoint`.
+    pub(crate) fn is_repeat(&self, endpoint: &Endpoint) -> bool {
         self.attempt
             .is_some_and(|attempt| attempt.has_tried(endpoint.id()))
     }
 
-    /// Whether there was an earlier attempt.
+    /// Whether somebody was chosen for this request before.
     #[must_use]
     pub fn is_retry(&self) -> bool {
-        self.attempt.is_some_and(|attempt| attempt.number() > 1)
+        self.attempt.is_some_and(|attempt| attempt.number() > 1) || !self.full.is_empty()
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Candidate {
     pub availability: Availability,
     /// An earlier attempt of the request went there.
     pub is_tried: bool,
+    /// It has as many requests in flight as it may have.
+    pub is_full: bool,
     /// Its requests in flight.
     pub in_flight: usize,
     /// What the strategy compares endpoints by, if it does: the lower, the better. Those that draw
@@ -43,6 +45,9 @@ impl Explanation {
         context: &Context<'_>,
         random: &mut Random,
     ) -> Self {
+        let full = snapshot.members().iter();
+        let full = full.filter(|endpoint| !endpoint.has_room());
+        let full: Vec<u64> = full.map(|endpoint| endpoint.record().serial()).collect();
         let members = snapshot.members().iter().zip(snapshot.availability());
         let candidates = members
             .enumerate()
@@ -50,6 +55,7 @@ impl Explanation {
                 endpoint: Arc::clone(endpoint),
                 availability,
                 is_tried: context.has_tried(endpoint),
+                is_full: !endpoint.has_room(),
                 in_flight: endpoint.record().in_flight(),
                 score: picker
                     .score(index, context)
@@ -57,7 +63,7 @@ impl Explanation {
             });
         Self {
             candidates: candidates.collect(),
-            chosen: picker.pick(context, random),
+            chosen: picker.pick(&context.with_full(&full), random),
             snapshot: Arc::clone(snapshot),
         }
     }
@@ -101,6 +107,9 @@ impl fmt::Display for Candidate {
         write!(f, "{id}: {}", self.availability)?;
         if self.is_tried {
             f.write_str(", tried before")?;
+        }
+        if self.is_full {
+            f.write_str(", full")?;
         }
         write!(f, ", weight {weight}, {} in flight", self.in_flight)?;
         match self.score {

@@ -1,16 +1,18 @@
 //! The balancer as a layer.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use tightrope_upstream::Upstream;
 use tower_layer::Layer;
 
-use crate::{Balance, Context, NoContext, Strategy, service::Shared};
+use crate::{Balance, Context, NoContext, Queue, Strategy, WhenFull};
 
-/// Puts a [`Balance`] in front of a service. All services it makes share one picker.
+/// Puts a [`Balance`] in front of a service. All services it makes share one picker, and one queue
+/// if there is any.
+#[derive(Clone)]
 pub struct BalanceLayer<C = NoContext> {
-    shared: Arc<Shared>,
-    context: C,
+    /// In front of nothing yet.
+    balance: Balance<(), C>,
 }
 
 // === impl BalanceLayer ===
@@ -20,8 +22,7 @@ impl BalanceLayer {
     #[must_use]
     pub fn new(upstream: &Upstream, strategy: impl Strategy) -> Self {
         Self {
-            shared: Shared::new(upstream, Box::new(strategy)),
-            context: NoContext,
+            balance: Balance::new(upstream, strategy, ()),
         }
     }
 }
@@ -41,8 +42,23 @@ impl<C> BalanceLayer<C> {
     #[must_use]
     pub fn with_describe<D>(self, context: D) -> BalanceLayer<D> {
         BalanceLayer {
-            shared: self.shared,
-            context,
+            balance: self.balance.with_describe(context),
+        }
+    }
+
+    /// As [`Balance::with_when_full`].
+    #[must_use]
+    pub fn with_when_full(self, when_full: WhenFull) -> Self {
+        Self {
+            balance: self.balance.with_when_full(when_full),
+        }
+    }
+
+    /// As [`Balance::with_queue`].
+    #[must_use]
+    pub fn with_queue(self, queue: Queue) -> Self {
+        Self {
+            balance: self.balance.with_queue(queue),
         }
     }
 
@@ -50,7 +66,7 @@ impl<C> BalanceLayer<C> {
     /// of one that the system gave.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
-        self.shared.reseed(seed);
+        self.balance.reseed(seed);
         self
     }
 }
@@ -59,23 +75,14 @@ impl<S, C: Clone> Layer<S> for BalanceLayer<C> {
     type Service = Balance<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Balance::from_shared(Arc::clone(&self.shared), self.context.clone(), inner)
-    }
-}
-
-impl<C: Clone> Clone for BalanceLayer<C> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            context: self.context.clone(),
-        }
+        self.balance.around(inner)
     }
 }
 
 impl<C> fmt::Debug for BalanceLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BalanceLayer")
-            .field("shared", &self.shared)
-            .finish_non_exhaustive()
+            .field("balance", &self.balance)
+            .finish()
     }
 }

@@ -48,6 +48,7 @@
 //! | a client to stay where HAProxy would send it | [`haproxy::Source`], [`haproxy::KeyHash`] |
 //! | few connections from many clients to many endpoints | [`Aperture`], [`Subset`] around any of these |
 //! | some of the endpoints only | [`Only`] around any of these |
+//! | requests to wait while all are full, or to stay with theirs | [`Queue`], [`WhenFull`] |
 //! | the sick rather than nobody | [`FailOpen`] around any of them |
 //! | a rule of your own | [`Strategy`] and [`Picker`] |
 //! | a client for each server, such as a tonic channel | [`in_flight::PerEndpoint`] |
@@ -83,7 +84,7 @@ pub use crate::{
     layer::BalanceLayer,
     picker::Picker,
     random::Random,
-    service::Balance,
+    service::{Balance, Queue, WhenFull},
     strategies::{
         Aperture, Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, Only,
         PeakEwma, Prequal, Rendezvous, RingHash, RoundRobin, Subset, WeightedRandom, envoy,

@@ -2,12 +2,18 @@
 
 use tightrope_balance::{
     Balance, BalanceError, BalanceLayer, Bounded, Context, FailOpen, HashOn, Jump, LeastRequest,
-    Maglev, NoContext, Prequal, Rendezvous, RingHash, RoundRobin, WeightedRandom, envoy, haproxy,
+    Maglev, NoContext, Prequal, Queue, Rendezvous, RingHash, RoundRobin, WeightedRandom, WhenFull,
+    envoy, haproxy,
     in_flight::{OkIsSuccess, PerEndpoint, UntilResponse},
     nginx,
     prequal::{Meter, Metered, PrequalBuilder, PrequalError, Prober, Report},
     service,
 };
+
+/// A service whose response may be sent and shared.
+type Inner = tower::util::ServiceFn<
+    fn(tightrope_upstream::Picked<u32>) -> std::future::Ready<Result<(), std::io::Error>>,
+>;
 
 const fn everything<T: Send + Sync + Unpin + 'static>() {}
 
@@ -20,7 +26,9 @@ fn everything_may_be_sent_shared_and_moved() {
     everything::<BalanceError<std::io::Error>>();
     everything::<Context<'static>>();
     everything::<tightrope_balance::Random>();
-    everything::<service::ResponseFuture<std::future::Ready<()>>>();
+    everything::<service::ResponseFuture<Inner, NoContext, u32>>();
+    everything::<Queue>();
+    everything::<WhenFull>();
     everything::<RoundRobin>();
     everything::<WeightedRandom>();
     everything::<LeastRequest>();

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod auto_traits;
+mod capacity;
 mod choice;
 mod compatible;
 mod custom;

@@ -153,6 +153,7 @@ async fn a_service_that_stays_ready_because_nobody_was_picked_is_called_later() 
 
 #[tokio::test]
 async fn errors_pass_through_as_they_are() {
+    #[derive(Clone)]
     struct Broken;
     impl Service<Picked<u32>> for Broken {
         type Response = ();
@@ -272,7 +273,7 @@ fn answer<R>(picked: Picked<R>) -> Ready<Result<usize, Infallible>> {
     ready(Ok(number(&pick)))
 }
 
-fn called<C: Describe<R>, R>(
+fn called<C: Describe<R> + Clone, R>(
     balance: &mut Balance<
         tower::util::ServiceFn<fn(Picked<R>) -> Ready<Result<usize, Infallible>>>,
         C,

@@ -1,5 +1,7 @@
 //! A transaction on an upstream.
 
+use std::num::NonZeroU32;
+
 use crate::{Ejection, EndpointId, EndpointSpec, Group, Health, Metadata, Reason, Weight};
 
 /// A transaction: several changes that are published together, or not at all.
@@ -38,6 +40,7 @@ pub(crate) enum Step {
     SetGroup(EndpointId, Option<Group>),
     SetMetadata(EndpointId, Metadata),
     Activate(Option<Group>),
+    Limit(Option<NonZeroU32>),
     Edit(EndpointId, Edit, Reason),
 }
 
@@ -120,6 +123,15 @@ impl Change {
         self.with(Step::Activate(None))
     }
 
+    /// Has at most so many attempts in flight on all members together; none: as many as come.
+    /// Default: none.
+    ///
+    /// Counted are attempts that were picked since there was a limit. Where there are more than a new
+    /// limit allows they end undisturbed. See [`EndpointSpec::with_max_in_flight`] for a limit on one.
+    pub fn limit_in_flight(self, most: Option<NonZeroU32>) -> Self {
+        self.with(Step::Limit(most))
+    }
+
     /// Gives a member no new picks, and keeps it.
     pub fn drain(self, id: EndpointId, reason: impl Into<Reason>) -> Self {
         self.with(Step::Edit(id, Edit::Drain, reason.into()))
@@ -144,7 +156,17 @@ impl Change {
         ))
     }
 
-    /// Ends an ejection.
+    /// Lets one attempt at a time reach a member that was ejected, until
+    /// [`restore`](Self::restore) or [`eject`](Self::eject) decides: half-open.
+    pub fn try_out(self, id: EndpointId, reason: impl Into<Reason>) -> Self {
+        self.with(Step::Edit(
+            id,
+            Edit::Ejection(Ejection::OnTrial),
+            reason.into(),
+        ))
+    }
+
+    /// Ends an ejection, or a trial after one.
     pub fn restore(self, id: EndpointId, reason: impl Into<Reason>) -> Self {
         self.with(Step::Edit(id, Edit::Ejection(Ejection::In), reason.into()))
     }

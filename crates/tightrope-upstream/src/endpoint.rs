@@ -1,8 +1,8 @@
 //! One address in an upstream.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, sync::Arc};
 
-use crate::{Address, EndpointId, Group, Pick, Record, Weight, record::Acquired};
+use crate::{Address, EndpointId, Group, Outcome, Pick, Record, Refusal, Weight, places::Taken};
 
 /// What is configured of an endpoint: everything but its live state.
 ///
@@ -27,6 +27,8 @@ pub struct EndpointSpec {
     pub weight: Weight,
     /// The part of the upstream it belongs to; default none.
     pub group: Option<Group>,
+    /// The most attempts in flight on it; default none: as many as come.
+    pub max_in_flight: Option<NonZeroU32>,
     /// Whatever else the user wants to know of it; default empty.
     pub metadata: Metadata,
 }
@@ -41,7 +43,16 @@ pub struct Metadata(Arc<BTreeMap<String, String>>);
 /// [`Record`], so a snapshot never changes under its reader and no count is ever lost.
 pub struct Endpoint {
     spec: EndpointSpec,
+    limits: Limits,
     record: Arc<Record>,
+}
+
+/// How many attempts may be in flight; 0 is as many as come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Limits {
+    own: u32,
+    /// Of all members of the upstream together.
+    all: u32,
 }
 
 // === impl EndpointSpec ===
@@ -55,6 +66,7 @@ impl EndpointSpec {
             address,
             weight: Weight::default(),
             group: None,
+            max_in_flight: None,
             metadata: Metadata::default(),
         }
     }
@@ -77,6 +89,16 @@ impl EndpointSpec {
     #[must_use]
     pub fn with_group(mut self, group: Group) -> Self {
         self.group = Some(group);
+        self
+    }
+
+    /// With at most so many attempts in flight; nginx's `max_conns`, `HAProxy`'s `maxconn`.
+    ///
+    /// Who has as many is full, which is no sickness: a balancer sends the next request elsewhere,
+    /// or lets it wait. Attempts beyond a new limit end undisturbed.
+    #[must_use]
+    pub const fn with_max_in_flight(mut self, most: NonZeroU32) -> Self {
+        self.max_in_flight = Some(most);
         self
     }
 
@@ -113,14 +135,33 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Metadata {
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(crate) const fn new(spec: EndpointSpec, record: Arc<Record>) -> Self {
-        Self { spec, record }
+    /// `limit`: on all members of the upstream together.
+    pub(crate) fn new(spec: EndpointSpec, limit: Option<NonZeroU32>, record: Arc<Record>) -> Self {
+        Self {
+            limits: Limits {
+                own: spec.max_in_flight.map_or(0, NonZeroU32::get),
+                all: limit.map_or(0, NonZeroU32::get),
+            },
+            spec,
+            record,
+        }
+    }
+
+    pub(crate) fn is_limited_by(&self, limit: Option<NonZeroU32>) -> bool {
+        self.limits.all == limit.map_or(0, NonZeroU32::get)
+    }
+
+    pub(crate) fn with_limit(&self, limit: Option<NonZeroU32>) -> Self {
+        Self::new(self.spec.clone(), limit, Arc::clone(&self.record))
     }
 
     /// The same endpoint seen with another weight.
     pub(crate) fn with_weight(&self, weight: Weight) -> Self {
-        let spec = self.spec.clone().with_weight(weight);
-        Self::new(spec, Arc::clone(&self.record))
+        Self {
+            spec: self.spec.clone().with_weight(weight),
+            limits: self.limits,
+            record: Arc::clone(&self.record),
+        }
     }
 
     /// Whether both are the same member, however it is described.
@@ -172,21 +213,63 @@ impl Endpoint {
 
     /// Takes one place in flight, for a picker's choice.
     ///
-    /// `None` means that an update took the endpoint out of service after the snapshot that it was
-    /// chosen from; by then every [`Follower`](crate::Follower) was given a newer one: read that and
-    /// choose again. This is what makes "no new request after the update was applied" exact.
-    ///
     /// Choose from what a follower is given. [`Upstream::snapshot`](crate::Upstream::snapshot) may
     /// be ahead of it, and an endpoint that it puts into service is not open before the update is
     /// [applied](crate::Update::applied).
+    ///
+    /// # Errors
+    /// There is no place to be had, for one of the reasons in [`Refusal`].
     #[inline]
-    #[must_use]
-    pub fn pick(self: &Arc<Self>) -> Option<Pick> {
+    pub fn pick(self: &Arc<Self>) -> Result<Pick, Refusal> {
+        if self.limits != Limits::NONE {
+            return self.pick_within();
+        }
         match self.record.acquire() {
-            Acquired::Open => Some(Pick::new(Arc::clone(self))),
-            Acquired::Closed => None,
+            Taken::Yes => Ok(Pick::new(Arc::clone(self))),
+            Taken::Closed => Err(Refusal::Closed),
+            Taken::Full => Err(Refusal::Full),
         }
     }
+
+    #[inline(never)]
+    fn pick_within(self: &Arc<Self>) -> Result<Pick, Refusal> {
+        let Limits { own, all } = self.limits;
+        let room = self.record.room();
+        if all > 0 && room.take_within(all as usize) != Taken::Yes {
+            return Err(Refusal::UpstreamFull);
+        }
+        let most = if own > 0 { own as usize } else { usize::MAX };
+        let refusal = match self.record.acquire_within(most) {
+            Taken::Yes => return Ok(Pick::new(Arc::clone(self))),
+            Taken::Closed => Refusal::Closed,
+            Taken::Full => Refusal::Full,
+        };
+        if all > 0 {
+            room.give_back();
+        }
+        Err(refusal)
+    }
+
+    /// Whether it has fewer attempts in flight than it may have, by its own limit and while it is
+    /// on trial.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let own = self.limits.own as usize;
+        self.record.has_room(if own > 0 { own } else { usize::MAX })
+    }
+
+    /// Gives the place of an attempt back that ended.
+    #[inline]
+    pub(crate) fn release(&self, outcome: Outcome) {
+        self.record.release(outcome);
+        if self.limits.all > 0 {
+            self.record.room().give_back();
+        }
+    }
+}
+
+impl Limits {
+    const NONE: Self = Self { own: 0, all: 0 };
 }
 
 impl fmt::Debug for Endpoint {

@@ -1,5 +1,7 @@
 //! What observers are told.
 
+use std::num::NonZeroU32;
+
 use tokio::sync::broadcast;
 
 use crate::{Admin, Ejection, EndpointId, Group, Health, Reason};
@@ -8,7 +10,7 @@ use crate::{Admin, Ejection, EndpointId, Group, Health, Reason};
 ///
 /// Told is what a change comes to, not how it was written: who joined or is described differently,
 /// in order of the new members; who left, in order of the old ones; the verdicts, in the order in
-/// which the change made them; and last, who gets the traffic. Members that only move tell nothing.
+/// which the change made them; and last, who gets the traffic, and how much of it. Members that only move tell nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
@@ -32,7 +34,7 @@ pub enum EventKind {
         /// Who.
         endpoint: EndpointId,
     },
-    /// A member's address, weight, group or metadata changed.
+    /// A member's address, weight, group, limit or metadata changed.
     Changed {
         /// Who.
         endpoint: EndpointId,
@@ -68,6 +70,11 @@ pub enum EventKind {
     Activated {
         /// The group; `None` is everybody.
         group: Option<Group>,
+    },
+    /// There is another limit on the attempts in flight on all members together, or none.
+    Limited {
+        /// The limit.
+        max_in_flight: Option<NonZeroU32>,
     },
 }
 

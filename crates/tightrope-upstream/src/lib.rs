@@ -27,7 +27,7 @@
 //! // ... while all traffic moves to green in one published snapshot.
 //! let update = upstream.apply(Change::new().activate(green))?;
 //! update.applied().await;
-//! assert!(snapshot.members()[0].pick().is_none()); // nothing new reaches blue
+//! assert!(snapshot.members()[0].pick().is_err()); // nothing new reaches blue
 //! drop(pick); // the old request ends
 //! assert!(update.drained(Duration::from_secs(30)).await.is_complete());
 //! # Ok(())
@@ -59,9 +59,11 @@ mod load;
 mod name;
 mod outcome;
 mod picked;
+mod places;
 mod publish;
 mod reason;
 mod record;
+mod room;
 mod snapshot;
 mod source;
 mod stage;
@@ -78,7 +80,7 @@ pub use crate::{
     change::Change,
     drain::{DrainReport, Update},
     endpoint::{Endpoint, EndpointSpec, Metadata},
-    error::{ChangeError, PickError},
+    error::{ChangeError, PickError, Refusal},
     event::{Event, EventKind, Events, Missed},
     load::{Decay, Observer, Sample, Tick},
     name::{EndpointId, Group, NameError},
@@ -87,6 +89,7 @@ pub use crate::{
     publish::Follower,
     reason::Reason,
     record::{Record, Totals},
+    room::Freed,
     snapshot::Snapshot,
     source::{NextList, Source, SourceError},
     status::{Admin, Availability, Ejection, Health, Status, Verdict},

@@ -105,7 +105,7 @@ impl Drop for Pick {
         if is_news {
             self.learn(outcome);
         }
-        self.endpoint.record().release(outcome);
+        self.endpoint.release(outcome);
     }
 }
 

@@ -1,12 +1,14 @@
 //! The live state of an endpoint.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     Admin, Availability, Decay, Ejection, Failure, Fault, Health, Outcome, Reason, Status, Verdict,
     load::{Latency, Penalty, Tick},
+    places::{Left, Places, Taken},
+    room::Room,
     sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
 
@@ -18,9 +20,8 @@ use crate::{
 /// lines of its own, so that the counts of neighbours do not slow each other down.
 #[repr(align(128))]
 pub struct Record {
-    /// Attempts in flight, and [`CLOSED`]. One word, so that taking a place and learning that
-    /// there is none to be had are one step.
-    places: AtomicUsize,
+    /// One for each attempt in flight.
+    places: Places,
     /// How many wait on `idle`.
     waiting: AtomicUsize,
     latency: Latency,
@@ -33,6 +34,7 @@ pub struct Record {
     /// The newest generation in which the endpoint was in service, as the publisher saw it.
     seen: AtomicU64,
     idle: Notify,
+    room: Arc<Room>,
     serial: u64,
     status: Mutex<Status>,
 }
@@ -49,13 +51,6 @@ pub struct Totals {
     pub cancelled: u64,
 }
 
-/// What became of an attempt to take a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acquired {
-    Open,
-    Closed,
-}
-
 /// How a wait for the last attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drained {
@@ -65,20 +60,17 @@ pub(crate) enum Drained {
     Resumed,
 }
 
-/// The bit of `places` that says that no new place is to be had.
-const CLOSED: usize = 1 << (usize::BITS - 1);
-
 /// The serial of the next record of this process.
 static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
 
 // === impl Record ===
 
 impl Record {
-    pub(crate) fn new(health: Health, epoch: Instant) -> Self {
+    pub(crate) fn new(health: Health, epoch: Instant, room: Arc<Room>) -> Self {
         let reason = || Reason::from("new");
         Self {
             // Closed until it is published: one that is taken out before that never opens.
-            places: AtomicUsize::new(CLOSED),
+            places: Places::closed(),
             waiting: AtomicUsize::new(0),
             latency: Latency::new(),
             penalty: Penalty::new(),
@@ -88,6 +80,7 @@ impl Record {
             cancelled: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             idle: Notify::new(),
+            room,
             serial: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             status: Mutex::new(Status {
                 admin: Verdict::new(Admin::Active, reason()),
@@ -100,8 +93,7 @@ impl Record {
     /// The attempts in flight, until the end of their response bodies or tunnels.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        // Relaxed: a count to compare with others, which orders nothing.
-        self.places.load(Ordering::Relaxed) & !CLOSED
+        self.places.count()
     }
 
     /// The attempts that ended.
@@ -201,16 +193,36 @@ impl Record {
         self.serial
     }
 
-    /// Takes one place in flight, unless closed.
+    /// Takes one place in flight, unless closed, or on trial and taken.
     #[inline]
-    pub(crate) fn acquire(&self) -> Acquired {
-        // Acquire pairs with the release in `open` and `close`: who finds the endpoint closed also
-        // finds the snapshot that was published before it was closed.
-        if self.places.fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
-            return Acquired::Open;
+    pub(crate) fn acquire(&self) -> Taken {
+        match self.places.take() {
+            Ok(()) => Taken::Yes,
+            Err(before) => self.acquire_again(before),
         }
+    }
+
+    #[cold]
+    fn acquire_again(&self, before: Left) -> Taken {
         self.give_back();
-        Acquired::Closed
+        if before.is_closed() {
+            return Taken::Closed;
+        }
+        self.acquire_within(usize::MAX)
+    }
+
+    /// Takes one place in flight, unless closed, or as many are taken as may be.
+    pub(crate) fn acquire_within(&self, most: usize) -> Taken {
+        self.places.take_within(most)
+    }
+
+    pub(crate) fn has_room(&self, most: usize) -> bool {
+        self.places.is_below(most)
+    }
+
+    /// What it shares with the other members of the upstream.
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Counts the outcome and gives the place back.
@@ -225,13 +237,15 @@ impl Record {
         self.give_back();
     }
 
+    /// Gives a place back that came to nothing.
     #[inline]
     fn give_back(&self) {
-        // AcqRel pairs with the read-modify-write in `drained`: one of the two comes first, so
-        // either the waiter sees the count at zero or we see the waiter.
-        let before = self.places.fetch_sub(1, Ordering::AcqRel);
-        if before & !CLOSED == 1 {
+        let before = self.places.give_back();
+        if before.count() == 1 {
             self.wake();
+        }
+        if before.was_wanted() {
+            self.tell();
         }
     }
 
@@ -248,18 +262,35 @@ impl Record {
         self.idle.notify_waiters();
     }
 
+    /// Tells who found no place that there is one.
+    #[cold]
+    fn tell(&self) {
+        self.places.answer();
+        self.room.tell();
+    }
+
     /// Lets picks in. Called before the pickers that may choose the endpoint are published.
     pub(crate) fn open(&self) {
-        // AcqRel: as in `give_back`.
-        if self.places.fetch_and(!CLOSED, Ordering::AcqRel) & CLOSED != 0 {
+        if self.places.open().is_closed() {
             self.wake();
         }
     }
 
     /// Lets no pick in any more. Called after the pickers that do not choose it are published.
     pub(crate) fn close(&self) {
-        // Release pairs with the acquire in `acquire`.
-        self.places.fetch_or(CLOSED, Ordering::Release);
+        self.places.close();
+    }
+
+    /// Lets in as many picks as an endpoint may get that has this verdict of live traffic.
+    fn admit(&self, ejection: Ejection) {
+        match ejection {
+            Ejection::OnTrial => self.places.begin_trial(),
+            Ejection::In | Ejection::Ejected => {
+                if self.places.end_trial().was_wanted() {
+                    self.tell();
+                }
+            }
+        }
     }
 
     /// Notes that the endpoint is in service in `generation`.
@@ -279,14 +310,25 @@ impl Record {
         loop {
             let mut changed = pin!(self.idle.notified());
             changed.as_mut().enable();
-            // A read-modify-write that changes nothing, where a load could miss the last release
-            // while that misses `waiting`: see `give_back`.
-            match self.places.fetch_or(0, Ordering::AcqRel) {
-                CLOSED => return Drained::Idle,
-                places if places & CLOSED == 0 => return Drained::Resumed,
-                _ => changed.await,
+            // Where a load could miss the last release, while that misses `waiting`.
+            let places = self.places.peek();
+            if !places.is_closed() {
+                return Drained::Resumed;
             }
+            if places.count() == 0 {
+                return Drained::Idle;
+            }
+            changed.await;
         }
+    }
+
+    /// Sets the verdict of live traffic; tells whether that changed it.
+    pub(crate) fn set_ejection(&self, ejection: Ejection, reason: &Reason) -> bool {
+        let changes = lock(&self.status).ejection.set(ejection, reason);
+        if changes {
+            self.admit(ejection);
+        }
+        changes
     }
 
     pub(crate) fn with_status<T>(&self, f: impl FnOnce(&mut Status) -> T) -> T {
@@ -304,7 +346,9 @@ impl Record {
             (Admin::Draining, _, _) => Availability::Draining,
             (_, Health::Unhealthy, _) => Availability::Unhealthy,
             (_, _, Ejection::Ejected) => Availability::Ejected,
-            (Admin::Active, Health::Healthy, Ejection::In) => Availability::Available,
+            (Admin::Active, Health::Healthy, Ejection::In | Ejection::OnTrial) => {
+                Availability::Available
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An immutable view of an upstream.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZeroU32, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ pub struct Snapshot {
 pub(crate) struct Layout {
     pub(crate) generation: u64,
     pub(crate) active: Option<Group>,
+    limit: Option<NonZeroU32>,
     pub(crate) members: Box<[Arc<Endpoint>]>,
     candidates: Box<[u32]>,
 }
@@ -36,7 +37,7 @@ impl Snapshot {
             upstream,
             epoch: Instant::now(),
             generation: 0,
-            layout: Arc::new(Layout::new(0, None, Box::default())),
+            layout: Arc::new(Layout::new(0, None, None, Box::default())),
             availability: Box::default(),
             available: Box::default(),
         }
@@ -114,6 +115,7 @@ impl Snapshot {
         let layout = Layout {
             generation: self.layout.generation,
             active: self.layout.active.clone(),
+            limit: self.layout.limit,
             members,
             candidates: candidates.into(),
         };
@@ -144,6 +146,12 @@ impl Snapshot {
     #[must_use]
     pub fn active_group(&self) -> Option<&Group> {
         self.layout.active.as_ref()
+    }
+
+    /// The most attempts in flight on all members together.
+    #[must_use]
+    pub fn max_in_flight(&self) -> Option<NonZeroU32> {
+        self.layout.limit
     }
 
     /// All endpoints, in the order in which they were configured.
@@ -203,6 +211,7 @@ impl Layout {
     pub(crate) fn new(
         generation: u64,
         active: Option<Group>,
+        limit: Option<NonZeroU32>,
         members: Box<[Arc<Endpoint>]>,
     ) -> Self {
         let candidates = (0_u32..)
@@ -213,6 +222,7 @@ impl Layout {
         Self {
             generation,
             active,
+            limit,
             members,
             candidates,
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    num::NonZeroU32,
     sync::Arc,
 };
 
@@ -24,6 +25,8 @@ pub(crate) struct Stage<'a> {
     /// Places of members that have none in `state.index`, or another one.
     fresh: HashMap<EndpointId, usize>,
     pub(crate) active: Option<Group>,
+    /// On all in flight.
+    pub(crate) limit: Option<NonZeroU32>,
     pub(crate) edits: Vec<(Arc<Endpoint>, Edit, Reason)>,
 }
 
@@ -38,6 +41,7 @@ impl<'a> Stage<'a> {
             slots: None,
             fresh: HashMap::new(),
             active: current.active_group().cloned(),
+            limit: current.max_in_flight(),
             edits: Vec::new(),
         }
     }
@@ -86,6 +90,10 @@ impl<'a> Stage<'a> {
             Step::SetMetadata(id, metadata) => self.change(&id, |spec| spec.metadata = metadata),
             Step::Activate(group) => {
                 self.active = group;
+                Ok(())
+            }
+            Step::Limit(most) => {
+                self.limit = most;
                 Ok(())
             }
             Step::Edit(id, edit, reason) => {
@@ -153,7 +161,8 @@ impl<'a> Stage<'a> {
                 .resumed(&spec.id, self.settled)
                 .unwrap_or_else(|| {
                     let epoch = self.current.epoch();
-                    Arc::new(Record::new(self.state.initial_health, epoch))
+                    let room = Arc::clone(&self.state.room);
+                    Arc::new(Record::new(self.state.initial_health, epoch, room))
                 }),
         };
         let endpoint = self.described(spec, &record);
@@ -168,7 +177,7 @@ impl<'a> Stage<'a> {
         let place = self.state.index.get(&spec.id);
         match place.map(|&place| &self.current.members()[place]) {
             Some(current) if *current.spec() == spec => Arc::clone(current),
-            _ => Arc::new(Endpoint::new(spec, Arc::clone(record))),
+            _ => Arc::new(Endpoint::new(spec, self.limit, Arc::clone(record))),
         }
     }
 
@@ -219,6 +228,24 @@ impl<'a> Stage<'a> {
     /// Whether the traffic goes to another group than before.
     pub(crate) fn switches(&self) -> bool {
         self.active.as_ref() != self.current.active_group()
+    }
+
+    /// Whether there is another limit on all than before.
+    pub(crate) fn limits(&self) -> bool {
+        self.limit != self.current.max_in_flight()
+    }
+
+    /// Lets all members know of the limit.
+    pub(crate) fn relimit(&mut self) {
+        if self.slots.is_none() && !self.limits() {
+            return;
+        }
+        let limit = self.limit;
+        for endpoint in self.slots().iter_mut().flatten() {
+            if !endpoint.is_limited_by(limit) {
+                *endpoint = Arc::new(endpoint.with_limit(limit));
+            }
+        }
     }
 
     /// Whether a member came, went, moved or is described differently.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Admin, Availability, Endpoint, EventKind, Health, Reason, Snapshot, Verdict, change::Edit,
+    Admin, Availability, Endpoint, EventKind, Health, Reason, Snapshot, change::Edit,
     snapshot::Layout, stage::Stage, state::MemberChange,
 };
 
@@ -36,7 +36,8 @@ pub(crate) fn finish(mut stage: Stage<'_>) -> Option<Staged> {
             _ => {}
         }
     }
-    let relaid = stage.switches() || stage.differs();
+    stage.relimit();
+    let relaid = stage.switches() || stage.differs() || stage.limits();
     if !relaid && verdicts.is_empty() {
         return None;
     }
@@ -83,7 +84,12 @@ fn with_members(
 ) -> Staged {
     let current = stage.current;
     let generation = current.generation() + 1;
-    let layout = Arc::new(Layout::new(generation, stage.active.clone(), members));
+    let layout = Arc::new(Layout::new(
+        generation,
+        stage.active.clone(),
+        stage.limit,
+        members,
+    ));
     let touched: HashSet<_> = touched.iter().map(Arc::as_ptr).collect();
 
     let mut change = MemberChange {
@@ -114,7 +120,7 @@ fn with_members(
         change.places[old] = Some(place);
         expected = old + 1;
         let same = Arc::ptr_eq(&current.members()[old], member);
-        if !same {
+        if !same && current.members()[old].spec() != member.spec() {
             events.push(EventKind::Changed {
                 endpoint: endpoint(),
             });
@@ -147,6 +153,11 @@ fn with_members(
             group: stage.active.clone(),
         });
     }
+    if stage.limits() {
+        events.push(EventKind::Limited {
+            max_in_flight: stage.limit,
+        });
+    }
     Staged {
         snapshot: current.next(generation, layout, availability.into()),
         leaving,
@@ -157,44 +168,38 @@ fn with_members(
 
 /// Makes `edit` true; tells what changed by it, if anything.
 fn make(endpoint: &Endpoint, edit: Edit, reason: Reason) -> Option<EventKind> {
-    let id = || endpoint.id().clone();
-    endpoint.record().with_status(|status| match edit {
+    let (id, record) = (endpoint.id().clone(), endpoint.record());
+    match edit {
         Edit::Drain | Edit::Undrain => {
             let admin = match edit {
                 Edit::Drain => Admin::Draining,
                 _ => Admin::Active,
             };
-            set(&mut status.admin, admin, &reason).then(|| EventKind::Admin {
-                endpoint: id(),
+            let changes = record.with_status(|status| status.admin.set(admin, &reason));
+            changes.then_some(EventKind::Admin {
+                endpoint: id,
                 admin,
                 reason,
             })
         }
-        Edit::Health(health) => set(&mut status.health, health, &reason).then(|| {
-            if health == Health::Healthy {
-                endpoint.record().forgive();
+        Edit::Health(health) => {
+            let changes = record.with_status(|status| status.health.set(health, &reason));
+            if changes && health == Health::Healthy {
+                record.forgive();
             }
-            EventKind::Health {
-                endpoint: id(),
+            changes.then_some(EventKind::Health {
+                endpoint: id,
                 health,
                 reason,
-            }
-        }),
+            })
+        }
         Edit::Ejection(ejection) => {
-            set(&mut status.ejection, ejection, &reason).then(|| EventKind::Ejection {
-                endpoint: id(),
+            let changes = record.set_ejection(ejection, &reason);
+            changes.then_some(EventKind::Ejection {
+                endpoint: id,
                 ejection,
                 reason,
             })
         }
-    })
-}
-
-/// Sets the verdict; tells whether that changed it. One that stays keeps its reason and age.
-fn set<T: Copy + PartialEq>(verdict: &mut Verdict<T>, value: T, reason: &Reason) -> bool {
-    let changes = verdict.value() != value;
-    if changes {
-        *verdict = Verdict::new(value, reason.clone());
     }
-    changes
 }

@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::{EndpointId, Health, Record};
+use crate::{EndpointId, Health, Record, room::Room};
 
 /// What the writer knows beyond the snapshot.
-#[derive(Debug)]
 pub(crate) struct State {
     /// The health that a new endpoint starts with.
     pub(crate) initial_health: Health,
+    /// What all records share.
+    pub(crate) room: Arc<Room>,
     /// The place of each member in the newest snapshot.
     pub(crate) index: HashMap<EndpointId, usize>,
     /// Members that left, for as long as something of theirs may be in flight.
@@ -36,9 +37,10 @@ pub(crate) struct MemberChange {
 // === impl State ===
 
 impl State {
-    pub(crate) fn new(initial_health: Health) -> Self {
+    pub(crate) fn new(initial_health: Health, room: Arc<Room>) -> Self {
         Self {
             initial_health,
+            room,
             index: HashMap::new(),
             departed: HashMap::new(),
         }

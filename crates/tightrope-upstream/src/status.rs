@@ -32,8 +32,10 @@ pub enum Health {
 pub enum Ejection {
     /// It may be picked.
     In,
-    /// It may not, until it is restored.
+    /// It may not, until it is restored or tried.
     Ejected,
+    /// It may be picked for one attempt at a time, until somebody decides: half-open.
+    OnTrial,
 }
 
 /// A value, why it is so and since when.
@@ -89,6 +91,15 @@ impl<T: Copy + PartialEq> Verdict<T> {
             reason,
             since: Instant::now(),
         }
+    }
+
+    /// Sets the value; tells whether that changed it. One that stays keeps its reason and age.
+    pub(crate) fn set(&mut self, value: T, reason: &Reason) -> bool {
+        let changes = self.value != value;
+        if changes {
+            *self = Self::new(value, reason.clone());
+        }
+        changes
     }
 
     /// The value.

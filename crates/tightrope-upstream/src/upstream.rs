@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 use crate::{
     Change, ChangeError, Endpoint, Event, Events, Health, Snapshot, Update,
     publish::{Follower, Publisher},
+    room::{Freed, Room},
     stage::Stage,
     state::State,
     sync::{ArcSwap, Mutex, lock},
@@ -41,6 +42,7 @@ pub struct Upstream {
 
 struct Shared {
     name: Arc<str>,
+    room: Arc<Room>,
     state: Mutex<State>,
     current: ArcSwap<Snapshot>,
     publisher: Publisher,
@@ -63,10 +65,12 @@ impl Upstream {
     pub fn with_initial_health(name: &str, health: Health) -> Self {
         let name: Arc<str> = name.into();
         let empty = Arc::new(Snapshot::empty(Arc::clone(&name)));
+        let room = Arc::new(Room::new());
         Self {
             shared: Arc::new(Shared {
                 name,
-                state: Mutex::new(State::new(health)),
+                state: Mutex::new(State::new(health, Arc::clone(&room))),
+                room,
                 current: ArcSwap::new(Arc::clone(&empty)),
                 publisher: Publisher::new(empty),
                 events: broadcast::Sender::new(Events::CAPACITY),
@@ -118,6 +122,8 @@ impl Upstream {
         }
         drop(state);
         shared.publisher.publish(|| shared.current.load_full());
+        // Who waits for room finds others to choose from.
+        shared.room.tell();
         Ok(self.update(generation, staged.leaving))
     }
 
@@ -127,6 +133,23 @@ impl Upstream {
 
     fn settled(&self) -> watch::Receiver<u64> {
         self.shared.publisher.settled()
+    }
+
+    /// Resolves when there may be room where there was none: when a place is given back that somebody
+    /// [wanted](crate::Refusal::Full), and after every change. It misses nothing that happens after
+    /// this call, so ask for it first, then try to pick, and wait where that comes to nothing.
+    ///
+    /// # Cancellation
+    /// Dropping it is free of consequences.
+    pub fn freed(&self) -> Freed {
+        self.shared.room.freed()
+    }
+
+    /// The attempts in flight that count towards
+    /// [`Snapshot::max_in_flight`](crate::Snapshot::max_in_flight); 0 where there is no limit.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.room.in_flight()
     }
 
     /// What happens to the upstream from now on.

@@ -177,16 +177,16 @@ fn an_update_is_applied_only_after_every_follower_has_it() {
         let update = upstream.apply(Change::new().remove(id("a"))).unwrap();
         assert!(!is_ready(update.applied()));
         // Until then the endpoint is open, and is not called drained however idle it is.
-        assert!(a.pick().is_some());
+        assert!(a.pick().is_ok());
         assert!(!is_ready(update.drained(Duration::MAX)));
         finish.send(()).unwrap();
         assert_eq!(began.recv(), Ok(3));
-        assert!(a.pick().is_some());
+        assert!(a.pick().is_ok());
         assert!(!is_ready(update.applied()));
         finish.send(()).unwrap();
         first.join().unwrap();
         assert!(is_ready(update.applied()));
-        assert!(a.pick().is_none());
+        assert!(a.pick().is_err());
         assert!(is_ready(update.drained(Duration::MAX)));
     });
 }
@@ -238,7 +238,7 @@ fn a_member_that_came_and_went_before_anybody_saw_it_cannot_be_picked() {
         finish.send(()).unwrap();
         first.join().unwrap();
         assert!(update.is_applied());
-        assert!(between.members()[1].pick().is_none());
+        assert!(between.members()[1].pick().is_err());
         assert!(is_ready(update.drained(Duration::MAX)));
     });
 }
@@ -291,7 +291,7 @@ fn a_follower_that_panics_wedges_nobody() {
     // The change is made: the others were told, and the endpoint is closed.
     assert_eq!(upstream.snapshot().generation(), 2);
     assert_eq!(behind.generations(), [1, 2]);
-    assert!(b.pick().is_none());
+    assert!(b.pick().is_err());
 
     moody.angry.store(false, Ordering::SeqCst);
     assert!(upstream.apply(weighs(2)).unwrap().is_applied());
@@ -352,6 +352,6 @@ fn concurrent_writers_end_with_everything_applied() {
     assert!(generations.is_sorted_by(|a, b| a < b));
     assert_eq!(generations.last(), Some(&snapshot.generation()));
     for member in snapshot.members() {
-        assert!(member.pick().is_some());
+        assert!(member.pick().is_ok());
     }
 }

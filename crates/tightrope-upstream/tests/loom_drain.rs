@@ -52,7 +52,7 @@ fn a_refused_pick_that_is_the_last_to_let_go_wakes_who_waits() {
         let update = upstream.apply(Change::new().remove(id("a"))).unwrap();
         let late = thread::spawn({
             let a = Arc::clone(&a);
-            move || assert!(a.pick().is_none())
+            move || assert!(a.pick().is_err())
         });
         let holder = thread::spawn(move || drop(pick));
         assert!(block_on(update.drained(Duration::MAX)).is_complete());

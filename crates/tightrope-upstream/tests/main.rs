@@ -9,6 +9,8 @@ mod events;
 #[cfg(not(loom))]
 mod followers;
 #[cfg(not(loom))]
+mod limits;
+#[cfg(not(loom))]
 mod load;
 #[cfg(loom)]
 mod loom_drain;

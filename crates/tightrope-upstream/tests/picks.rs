@@ -89,13 +89,13 @@ fn an_endpoint_out_of_service_refuses_who_holds_an_old_snapshot() {
     ];
     for (out, back) in out_and_in {
         upstream.apply(out).unwrap();
-        assert!(endpoint.pick().is_none());
+        assert!(endpoint.pick().is_err());
         assert_eq!(endpoint.record().in_flight(), 0);
         upstream.apply(back).unwrap();
-        assert!(endpoint.pick().is_some());
+        assert!(endpoint.pick().is_ok());
     }
     upstream.apply(Change::new().remove(id("a"))).unwrap();
-    assert!(endpoint.pick().is_none());
+    assert!(endpoint.pick().is_err());
     // A refused pick is nobody's outcome.
     assert_eq!(endpoint.record().totals().cancelled, 3);
 }
@@ -106,7 +106,7 @@ fn what_joins_out_of_service_is_closed() {
     upstream
         .apply(Change::new().add(member("a").with_weight(Weight::ZERO)))
         .unwrap();
-    assert!(upstream.snapshot().members()[0].pick().is_none());
+    assert!(upstream.snapshot().members()[0].pick().is_err());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn no_place_is_lost_between_threads() {
             scope.spawn(|| {
                 start.wait();
                 for _ in 0..rounds {
-                    if let Some(mut pick) = endpoint.pick() {
+                    if let Ok(mut pick) = endpoint.pick() {
                         pick.set_outcome(Outcome::Success);
                     }
                 }

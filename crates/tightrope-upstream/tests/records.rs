@@ -108,7 +108,7 @@ fn a_member_that_comes_back_after_everything_ended_starts_anew() {
     assert_eq!(record.status().health.value(), Health::Healthy);
     assert_eq!(record.totals(), tightrope_upstream::Totals::default());
     assert_eq!(update.leaving()[0].record().totals().cancelled, 1);
-    assert!(old.members()[0].pick().is_none());
+    assert!(old.members()[0].pick().is_err());
 }
 
 #[test]

@@ -371,8 +371,8 @@ fn sick_members_stay_in_service_for_those_who_ignore_health() {
     assert!(snapshot.available().is_empty());
     assert_eq!(snapshot.ignoring_health().available(), [0, 1]);
     assert_eq!(snapshot.ignoring_health().generation(), 2);
-    assert!(snapshot.members()[0].pick().is_some());
-    assert!(snapshot.members()[2].pick().is_none());
+    assert!(snapshot.members()[0].pick().is_ok());
+    assert!(snapshot.members()[2].pick().is_err());
 }
 
 #[test]

@@ -1,35 +1,54 @@
 //! The response of a balanced request.
 
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
-use tightrope_upstream::PickError;
+use tightrope_upstream::{PickError, Picked};
+use tower_service::Service;
 
-use crate::BalanceError;
+use super::waiting::Waiting;
+use crate::{BalanceError, Describe};
 
 pin_project! {
     /// The response of a balanced request.
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
+    ///
+    /// # Panics
+    /// When it is polled again after it gave its result, where it had waited in a queue.
+    ///
+    /// # Cancellation
+    /// Dropping it drops what the service inside does for the request, or gives up its place in the
+    /// queue to the next one.
+    pub struct ResponseFuture<S, C, R>
+    where
+        S: Service<Picked<R>>,
+    {
         #[pin]
-        kind: Kind<F>,
+        kind: Kind<S, C, R>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    #[derive(Debug)]
-    enum Kind<F> {
-        Picked { #[pin] response: F },
+    enum Kind<S, C, R>
+    where
+        S: Service<Picked<R>>,
+    {
+        Picked { #[pin] response: S::Future },
         Failed { error: PickError },
+        // Apart, so that those who find room at once need not carry its size.
+        Waiting { waiting: Option<Box<Waiting<S, C, R>>> },
     }
 }
 
-impl<F> ResponseFuture<F> {
-    pub(crate) const fn picked(response: F) -> Self {
+impl<S, C, R> ResponseFuture<S, C, R>
+where
+    S: Service<Picked<R>>,
+{
+    pub(crate) const fn picked(response: S::Future) -> Self {
         Self {
             kind: Kind::Picked { response },
         }
@@ -40,20 +59,62 @@ impl<F> ResponseFuture<F> {
             kind: Kind::Failed { error },
         }
     }
+
+    pub(crate) fn waiting(waiting: Waiting<S, C, R>) -> Self {
+        Self {
+            kind: Kind::Waiting {
+                waiting: Some(Box::new(waiting)),
+            },
+        }
+    }
 }
 
-impl<F, T, E> Future for ResponseFuture<F>
+impl<S, C, R> Future for ResponseFuture<S, C, R>
 where
-    F: Future<Output = Result<T, E>>,
+    S: Service<Picked<R>>,
+    C: Describe<R>,
 {
-    type Output = Result<T, BalanceError<E>>;
+    type Output = Result<S::Response, BalanceError<S::Error>>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match self.project().kind.project() {
-            KindProj::Picked { response } => {
-                ready!(response.poll(context)).map_err(BalanceError::Inner)
-            }
-            KindProj::Failed { error } => Err(BalanceError::Pick(*error)),
-        })
+    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut kind = self.project().kind;
+        loop {
+            let response = match kind.as_mut().project() {
+                KindProj::Picked { response } => {
+                    return response.poll(task).map_err(BalanceError::Inner);
+                }
+                KindProj::Failed { error } => return Poll::Ready(Err(BalanceError::Pick(*error))),
+                KindProj::Waiting { waiting } => {
+                    let picked = match waiting.as_mut() {
+                        Some(waiting) => ready!(waiting.poll_pick(task)),
+                        None => polled_again(),
+                    };
+                    let Some(waiting) = waiting.take() else {
+                        polled_again()
+                    };
+                    waiting.call(picked.map_err(BalanceError::Pick)?)
+                }
+            };
+            kind.set(Kind::Picked { response });
+        }
+    }
+}
+
+#[cold]
+fn polled_again() -> ! {
+    panic!("polled again after the result, or after a panic of the service")
+}
+
+impl<S, C, R> fmt::Debug for ResponseFuture<S, C, R>
+where
+    S: Service<Picked<R>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Picked { .. } => "picked",
+            Kind::Failed { .. } => "failed",
+            Kind::Waiting { .. } => "waiting",
+        };
+        f.debug_struct("ResponseFuture").field("is", &kind).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! The balancer as a service.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::Arc,
     task::{Context as Task, Poll},
 };
@@ -10,10 +10,20 @@ use tightrope_upstream::{Pick, PickError, Picked, Upstream};
 use tower_service::Service;
 
 mod future;
+mod queue;
 mod shared;
+mod waiting;
 
-pub use self::future::ResponseFuture;
 pub(crate) use self::shared::Shared;
+pub use self::{
+    future::ResponseFuture,
+    queue::{Queue, WhenFull},
+};
+use self::{
+    queue::Lines,
+    shared::{ANYBODY, Miss},
+    waiting::Waiting,
+};
 
 use crate::{BalanceError, Context, Describe, Explanation, NoContext, Random, Strategy};
 
@@ -24,7 +34,8 @@ use crate::{BalanceError, Context, Describe, Explanation, NoContext, Random, Str
 /// [`Pick`] from then on and keeps it until the attempt is over.
 ///
 /// It is ready when the service inside is. With nobody to pick, the response future fails at once;
-/// wrap the strategy in [`FailOpen`](crate::FailOpen) to try the sick ones instead.
+/// wrap the strategy in [`FailOpen`](crate::FailOpen) to try the sick ones instead. Where all are
+/// full it fails at once too, unless there is a [`Queue`].
 ///
 /// # Cancellation
 /// A response future that is dropped drops the pick that the service inside holds, which gives
@@ -34,6 +45,9 @@ pub struct Balance<S, C = NoContext> {
     context: C,
     shared: Arc<Shared>,
     random: Random,
+    when_full: WhenFull,
+    /// None where nobody waits.
+    lines: Option<Arc<Lines>>,
 }
 
 // === impl Balance ===
@@ -41,18 +55,37 @@ pub struct Balance<S, C = NoContext> {
 impl<S> Balance<S> {
     /// Balances over `upstream` by `strategy`, and calls `inner` with each pick.
     pub fn new(upstream: &Upstream, strategy: impl Strategy, inner: S) -> Self {
-        Self::from_shared(Shared::new(upstream, Box::new(strategy)), NoContext, inner)
+        let shared = Shared::new(upstream, Box::new(strategy));
+        Self {
+            inner,
+            context: NoContext,
+            random: shared.fork(),
+            shared,
+            when_full: WhenFull::MoveOn,
+            lines: None,
+        }
     }
 }
 
 impl<S, C> Balance<S, C> {
-    pub(crate) fn from_shared(shared: Arc<Shared>, context: C, inner: S) -> Self {
-        Self {
+    /// A clone in front of `inner`.
+    pub(crate) fn around<T>(&self, inner: T) -> Balance<T, C>
+    where
+        C: Clone,
+    {
+        Balance {
             inner,
-            context,
-            random: shared.fork(),
-            shared,
+            context: self.context.clone(),
+            random: self.shared.fork(),
+            shared: Arc::clone(&self.shared),
+            when_full: self.when_full,
+            lines: self.lines.clone(),
         }
+    }
+
+    /// Lets clones that are made from now on draw from seeds that follow from this one.
+    pub(crate) fn reseed(&self, seed: u64) {
+        self.shared.reseed(seed);
     }
 
     /// Lets the strategy know what `context` tells of each request.
@@ -80,24 +113,48 @@ impl<S, C> Balance<S, C> {
             context,
             shared: self.shared,
             random: self.random,
+            when_full: self.when_full,
+            lines: self.lines,
         }
+    }
+
+    /// What becomes of a request whose endpoint is full. Default: it moves on to another.
+    #[must_use]
+    pub const fn with_when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
+        self
+    }
+
+    /// Lets requests wait while all endpoints are full, in one queue for all clones that are made
+    /// from now on. Default: they fail at once.
+    #[must_use]
+    pub fn with_queue(mut self, queue: Queue) -> Self {
+        self.lines = Some(Arc::new(Lines::new(queue)));
+        self
+    }
+
+    /// How many requests wait in the queue.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lines.as_ref().map_or(0, |lines| lines.waiting())
     }
 
     /// Draws from this seed instead of one that the system gave, so that the same calls pick the
     /// same endpoints again. Clones made from now on draw from seeds that follow from it.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
-        self.shared.reseed(seed);
+        self.reseed(seed);
         self.random = self.shared.fork();
         self
     }
 
-    /// Picks an endpoint without calling the service.
+    /// Picks an endpoint without calling the service, and without waiting.
     ///
     /// # Errors
     /// There is nobody to pick.
     pub fn pick(&mut self, context: &Context<'_>) -> Result<Pick, PickError> {
-        self.shared.pick(context, &mut self.random)
+        let picked = self.shared.pick(context, self.when_full, &mut self.random);
+        picked.map_err(|miss| miss.error)
     }
 
     /// Where `request` would go now, what of every endpoint counts for that, and what keeps others
@@ -151,33 +208,89 @@ impl<S, C> Balance<S, C> {
 
 impl<S, C, R> Service<R> for Balance<S, C>
 where
-    S: Service<Picked<R>>,
-    C: Describe<R>,
+    S: Service<Picked<R>> + Clone,
+    C: Describe<R> + Clone,
 {
     type Response = S::Response;
     type Error = BalanceError<S::Error>;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S, C, R>;
 
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(task).map_err(BalanceError::Inner)
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let context = self.context.describe(&request);
-        match self.shared.pick(&context, &mut self.random) {
-            Ok(pick) => ResponseFuture::picked(self.inner.call(Picked::new(request, pick))),
-            Err(error) => ResponseFuture::failed(error),
+        if self.lines.as_ref().is_some_and(|lines| lines.waiting() > 0) {
+            return self.call_behind(request);
         }
+        let context = self.context.describe(&request);
+        match self.shared.pick(&context, self.when_full, &mut self.random) {
+            Ok(pick) => ResponseFuture::picked(self.inner.call(Picked::new(request, pick))),
+            Err(miss) => self.wait(request, miss),
+        }
+    }
+}
+
+impl<S, C> Balance<S, C> {
+    /// While others wait.
+    #[cold]
+    fn call_behind<R>(&mut self, request: R) -> ResponseFuture<S, C, R>
+    where
+        S: Service<Picked<R>> + Clone,
+        C: Describe<R> + Clone,
+    {
+        let context = self.context.describe(&request);
+        let line = match self.when_full {
+            WhenFull::MoveOn => Some(ANYBODY),
+            // Who waits for others is not in the way.
+            WhenFull::Stay => self.shared.chosen(&context, &self.random),
+        };
+        let lines = self.lines.as_ref();
+        match (lines, line) {
+            (Some(lines), Some(line)) if lines.is_waited_for(line) => {
+                let error = PickError::QueueFull {
+                    waiting: lines.waiting(),
+                };
+                let line = Some(line);
+                self.wait(request, Miss { error, line })
+            }
+            _ => match self.shared.pick(&context, self.when_full, &mut self.random) {
+                Ok(pick) => ResponseFuture::picked(self.inner.call(Picked::new(request, pick))),
+                Err(miss) => self.wait(request, miss),
+            },
+        }
+    }
+
+    /// Waits in the queue, if there is one and it makes sense.
+    #[cold]
+    fn wait<R>(&mut self, request: R, miss: Miss) -> ResponseFuture<S, C, R>
+    where
+        S: Service<Picked<R>> + Clone,
+        C: Clone,
+    {
+        let (Some(lines), Some(line)) = (&self.lines, miss.line) else {
+            return ResponseFuture::failed(miss.error);
+        };
+        let Some(place) = lines.join(line) else {
+            let waiting = lines.waiting();
+            return ResponseFuture::failed(PickError::QueueFull { waiting });
+        };
+        // The instance that is ready goes with the request.
+        let clone = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, clone);
+        ResponseFuture::waiting(Waiting::new(
+            (ready, request, self.context.clone()),
+            &self.shared,
+            self.when_full,
+            lines,
+            place,
+        ))
     }
 }
 
 impl<S: Clone, C: Clone> Clone for Balance<S, C> {
     fn clone(&self) -> Self {
-        Self::from_shared(
-            Arc::clone(&self.shared),
-            self.context.clone(),
-            self.inner.clone(),
-        )
+        self.around(self.inner.clone())
     }
 }
 

@@ -9,8 +9,11 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tightrope_upstream::{Endpoint, Follower, Pick, PickError, Snapshot, Upstream};
+use tightrope_upstream::{
+    Endpoint, Follower, Freed, Pick, PickError, Refusal, Snapshot, Tick, Upstream,
+};
 
+use super::WhenFull;
 use crate::{Context, Explanation, Picker, Random, Strategy};
 
 pub(crate) struct Shared {
@@ -28,6 +31,29 @@ struct Selection {
     /// Whether the picker has observers.
     is_observed: bool,
 }
+
+/// Why nobody was picked, and what to wait for.
+#[derive(Debug)]
+pub(crate) struct Miss {
+    pub(crate) error: PickError,
+    /// Whom the request may wait for, by serial, or for [`ANYBODY`]; none where waiting is in vain.
+    pub(crate) line: Option<u64>,
+}
+
+/// Why one question to the picker came to nothing.
+enum Missed {
+    /// Nobody was chosen, or somebody who left service.
+    Nobody,
+    /// Who was chosen is full; its serial.
+    Full(u64),
+    UpstreamFull,
+}
+
+/// No endpoint's serial: a place on any of them will do.
+pub(crate) const ANYBODY: u64 = 0;
+
+/// How often a picker is asked for another one who is not full.
+const ASKED: usize = 32;
 
 /// What only the writer touches.
 struct Build {
@@ -68,22 +94,26 @@ impl Shared {
         Random::from_seed(self.seeds.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Resolves when there may be room where there was none.
+    pub(crate) fn freed(&self) -> Freed {
+        self.upstream.freed()
+    }
+
     #[inline]
     pub(crate) fn pick(
         &self,
         context: &Context<'_>,
+        when_full: WhenFull,
         random: &mut Random,
-    ) -> Result<Pick, PickError> {
+    ) -> Result<Pick, Miss> {
         let selection = self.selection.load();
         if selection.is_observed {
-            return self.pick_observed(selection, context, random);
+            return self.pick_observed(selection, context, when_full, random);
         }
-        if let Some((_, endpoint)) = selection.choose(context, random)
-            && let Some(pick) = endpoint.pick()
-        {
-            return Ok(pick);
+        match selection.pick_unobserved(context, random) {
+            Ok(pick) => Ok(pick),
+            Err(missed) => self.pick_again(selection, missed, context, when_full, random),
         }
-        self.pick_again(selection, context, random)
     }
 
     // Apart, so that the pick above saves few registers and is made in place.
@@ -92,11 +122,12 @@ impl Shared {
         &self,
         selection: Guard<Arc<Selection>>,
         context: &Context<'_>,
+        when_full: WhenFull,
         random: &mut Random,
-    ) -> Result<Pick, PickError> {
-        match selection.pick(context, random) {
-            Some(pick) => Ok(pick),
-            None => self.pick_again(selection, context, random),
+    ) -> Result<Pick, Miss> {
+        match selection.pick_observed(context, random) {
+            Ok(pick) => Ok(pick),
+            Err(missed) => self.pick_again(selection, missed, context, when_full, random),
         }
     }
 
@@ -105,21 +136,48 @@ impl Shared {
     fn pick_again(
         &self,
         mut selection: Guard<Arc<Selection>>,
+        mut missed: Missed,
         context: &Context<'_>,
+        when_full: WhenFull,
         random: &mut Random,
-    ) -> Result<Pick, PickError> {
+    ) -> Result<Pick, Miss> {
+        let mut full = Vec::new();
         loop {
-            // Where the chosen endpoint left service after the selection was read a newer one is
-            // there. If not, there is nobody, or the picker chose somebody whom it should not have.
-            let newer = self.selection.load();
-            if Arc::ptr_eq(&selection, &newer) {
-                return Err(selection.nobody(context));
+            match missed {
+                Missed::Full(serial) if when_full == WhenFull::Stay => {
+                    return Err(Miss::full(&selection, serial));
+                }
+                Missed::Full(serial) if full.len() < ASKED => full.push(serial),
+                Missed::Full(_) => return selection.pick_any(context, random),
+                Missed::UpstreamFull => return Err(Miss::upstream_full()),
+                Missed::Nobody => {
+                    // Where the chosen endpoint left service after the selection was read a newer
+                    // one is there. If not, there is nobody, or the picker chose somebody whom it
+                    // should not have.
+                    let newer = self.selection.load();
+                    if Arc::ptr_eq(&selection, &newer) {
+                        return Err(if full.is_empty() {
+                            Miss::nobody(&selection, context)
+                        } else {
+                            Miss::full(&selection, ANYBODY)
+                        });
+                    }
+                    full.clear();
+                    selection = newer;
+                }
             }
-            if let Some(pick) = newer.pick(context, random) {
-                return Ok(pick);
+            match selection.pick(&context.with_full(&full), random) {
+                Ok(pick) => return Ok(pick),
+                Err(again) => missed = again,
             }
-            selection = newer;
         }
+    }
+
+    /// Who would be chosen, full or not, by serial.
+    pub(crate) fn chosen(&self, context: &Context<'_>, random: &Random) -> Option<u64> {
+        let selection = self.selection.load();
+        let (_, endpoint) = selection.choose(&context.for_dry_run(), &mut random.clone())?;
+        Some(endpoint.record().serial())
     }
 
     pub(crate) fn explain(&self, context: &Context<'_>, random: &Random) -> Explanation {
@@ -179,22 +237,55 @@ impl Selection {
         Some((index, self.snapshot.members().get(index)?))
     }
 
-    /// `None` where nobody is chosen, or somebody who left service.
-    fn pick(&self, context: &Context<'_>, random: &mut Random) -> Option<Pick> {
-        if !self.is_observed {
-            return self.choose(context, random)?.1.pick();
+    fn pick(&self, context: &Context<'_>, random: &mut Random) -> Result<Pick, Missed> {
+        if self.is_observed {
+            return self.pick_observed(context, random);
         }
-        let any = self.snapshot.members().first()?;
+        self.pick_unobserved(context, random)
+    }
+
+    #[inline]
+    fn pick_unobserved(&self, context: &Context<'_>, random: &mut Random) -> Result<Pick, Missed> {
+        let (_, endpoint) = self.choose(context, random).ok_or(Missed::Nobody)?;
+        endpoint
+            .pick()
+            .map_err(|refusal| Missed::by(refusal, endpoint))
+    }
+
+    fn pick_observed(&self, context: &Context<'_>, random: &mut Random) -> Result<Pick, Missed> {
+        let any = self.snapshot.members().first().ok_or(Missed::Nobody)?;
         let context = context.timed(any.record());
-        let (index, endpoint) = self.choose(&context, random)?;
-        let pick = endpoint.pick()?;
-        Some(match self.picker.observers().get(index) {
-            Some(observer) => {
-                let since = context.tick(endpoint.record());
-                pick.observed_by(Arc::clone(observer), since)
-            }
+        let (index, endpoint) = self.choose(&context, random).ok_or(Missed::Nobody)?;
+        let pick = endpoint
+            .pick()
+            .map_err(|refusal| Missed::by(refusal, endpoint))?;
+        let since = context.tick(endpoint.record());
+        Ok(self.observed(pick, index, since))
+    }
+
+    fn observed(&self, pick: Pick, index: usize, since: Tick) -> Pick {
+        match self.picker.observers().get(index) {
+            Some(observer) => pick.observed_by(Arc::clone(observer), since),
             None => pick,
-        })
+        }
+    }
+
+    /// Anybody who has room, from a random place on: once a picker chose many who have none.
+    fn pick_any(&self, context: &Context<'_>, random: &mut Random) -> Result<Pick, Miss> {
+        let (members, available) = (self.snapshot.members(), self.snapshot.available());
+        let (before, after) = available.split_at(random.index(available.len()));
+        let untried = after.iter().chain(before).map(|&index| index as usize);
+        for index in untried.filter(|&index| !context.has_tried(&members[index])) {
+            match members[index].pick() {
+                Ok(pick) => {
+                    let record = members[index].record();
+                    return Ok(self.observed(pick, index, context.tick(record)));
+                }
+                Err(Refusal::UpstreamFull) => return Err(Miss::upstream_full()),
+                Err(_) => {}
+            }
+        }
+        Err(Miss::full(self, ANYBODY))
     }
 
     /// Why there is nobody.
@@ -217,6 +308,44 @@ impl Selection {
         let (members, available) = (self.snapshot.members(), self.snapshot.available());
         let tried = |&index: &u32| context.has_tried(&members[index as usize]);
         !available.is_empty() && available.iter().all(tried)
+    }
+}
+
+// === impl Miss ===
+
+impl Miss {
+    fn full(selection: &Selection, line: u64) -> Self {
+        let available = selection.snapshot.available().len();
+        Self {
+            error: PickError::Full { available },
+            line: Some(line),
+        }
+    }
+
+    const fn upstream_full() -> Self {
+        Self {
+            error: PickError::UpstreamFull,
+            line: Some(ANYBODY),
+        }
+    }
+
+    fn nobody(selection: &Selection, context: &Context<'_>) -> Self {
+        Self {
+            error: selection.nobody(context),
+            line: None,
+        }
+    }
+}
+
+// === impl Missed ===
+
+impl Missed {
+    fn by(refusal: Refusal, endpoint: &Endpoint) -> Self {
+        match refusal {
+            Refusal::Full => Self::Full(endpoint.record().serial()),
+            Refusal::UpstreamFull => Self::UpstreamFull,
+            _ => Self::Nobody,
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{Context, Picker, Random, Strategy};
 /// for 0, which keeps an endpoint out. A request that failed goes to the next in order. One look a
 /// pick, and one more for each endpoint that was tried; 0 bytes an endpoint.
 ///
-/// Unlike HAProxy's `first` it does not go on to the next endpoint when one is busy.
+/// With [a limit](tightrope_upstream::EndpointSpec::with_max_in_flight) on each endpoint it fills one
+/// after the other, as HAProxy's `first`: with little traffic the last ones can be stopped.
 ///
 /// ```
 /// use tightrope_balance::{Balance, Context, FirstAvailable};

@@ -537,8 +537,8 @@ impl Both {
                 let endpoint = &members[usize::from(member) % members.len()];
                 let record = self.records[&endpoint.record().serial()];
                 let pick = endpoint.pick();
-                assert_eq!(pick.is_some(), self.model.is_open(record), "{op:?}");
-                if let Some(pick) = pick {
+                assert_eq!(pick.is_ok(), self.model.is_open(record), "{op:?}");
+                if let Ok(pick) = pick {
                     self.model.records[record].in_flight += 1;
                     self.picks.push((pick, record));
                 }
