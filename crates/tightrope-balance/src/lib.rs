@@ -48,8 +48,10 @@
 //! | a client to stay where HAProxy would send it | [`haproxy::Source`], [`haproxy::KeyHash`] |
 //! | few connections from many clients to many endpoints | [`Aperture`], [`Subset`] around any of these |
 //! | some of the endpoints only | [`Only`] around any of these |
+//! | backup servers, and others that stand in | [`Priorities`] around any of these |
+//! | endpoints nearby first | [`Zones`] around any of these |
 //! | requests to wait while all are full, or to stay with theirs | [`Queue`], [`WhenFull`] |
-//! | the sick rather than nobody | [`FailOpen`] around any of them |
+//! | the sick rather than nobody, or rather than few | [`FailOpen`] around any of them |
 //! | a rule of your own | [`Strategy`] and [`Picker`] |
 //! | a client for each server, such as a tonic channel | [`in_flight::PerEndpoint`] |
 //!
@@ -87,8 +89,8 @@ pub use crate::{
     service::{Balance, Queue, WhenFull},
     strategies::{
         Aperture, Bounded, FailOpen, FirstAvailable, HashOn, Jump, LeastRequest, Maglev, Only,
-        PeakEwma, Prequal, Rendezvous, RingHash, RoundRobin, Subset, WeightedRandom, envoy,
-        haproxy, nginx, prequal,
+        PeakEwma, Prequal, Priorities, Rendezvous, RingHash, RoundRobin, Subset, WeightedRandom,
+        Zones, envoy, haproxy, nginx, prequal,
     },
     strategy::Strategy,
 };

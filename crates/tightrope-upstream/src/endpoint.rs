@@ -27,6 +27,8 @@ pub struct EndpointSpec {
     pub weight: Weight,
     /// The part of the upstream it belongs to; default none.
     pub group: Option<Group>,
+    /// Whether it stands in for others: 0 goes first, which is the default.
+    pub priority: u8,
     /// The most attempts in flight on it; default none: as many as come.
     pub max_in_flight: Option<NonZeroU32>,
     /// Whatever else the user wants to know of it; default empty.
@@ -66,6 +68,7 @@ impl EndpointSpec {
             address,
             weight: Weight::default(),
             group: None,
+            priority: 0,
             max_in_flight: None,
             metadata: Metadata::default(),
         }
@@ -89,6 +92,14 @@ impl EndpointSpec {
     #[must_use]
     pub fn with_group(mut self, group: Group) -> Self {
         self.group = Some(group);
+        self
+    }
+
+    /// With this priority: endpoints of a higher number stand in for those of lower ones, for a
+    /// strategy that looks at it, such as `Priorities` of `tightrope-balance`.
+    #[must_use]
+    pub const fn with_priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
         self
     }
 

@@ -17,6 +17,7 @@ pub struct Snapshot {
     layout: Arc<Layout>,
     availability: Box<[Availability]>,
     available: Box<[u32]>,
+    ignores_health: bool,
 }
 
 /// What only a change of membership, weight, group or active group changes; shared by all
@@ -40,6 +41,7 @@ impl Snapshot {
             layout: Arc::new(Layout::new(0, None, None, Box::default())),
             availability: Box::default(),
             available: Box::default(),
+            ignores_health: false,
         }
     }
 
@@ -63,6 +65,7 @@ impl Snapshot {
             layout,
             availability,
             available,
+            ignores_health: false,
         }
     }
 
@@ -83,7 +86,16 @@ impl Snapshot {
             }
         });
         let layout = Arc::clone(&self.layout);
-        self.next(self.generation, layout, availability.collect())
+        Self {
+            ignores_health: true,
+            ..self.next(self.generation, layout, availability.collect())
+        }
+    }
+
+    /// Whether it is a view in which [the sick count as available](Self::ignoring_health).
+    #[must_use]
+    pub const fn ignores_health(&self) -> bool {
+        self.ignores_health
     }
 
     /// The same members with other weights, for a strategy inside another that narrows its choice.
@@ -119,7 +131,10 @@ impl Snapshot {
             members,
             candidates: candidates.into(),
         };
-        self.next(self.generation, Arc::new(layout), availability)
+        Self {
+            ignores_health: self.ignores_health,
+            ..self.next(self.generation, Arc::new(layout), availability)
+        }
     }
 
     /// The name of the upstream.

@@ -15,6 +15,7 @@ pub mod prequal;
 mod round_robin;
 mod schedule;
 mod scope;
+mod split;
 mod stride;
 mod weighted_random;
 
@@ -28,6 +29,7 @@ pub use self::{
     prequal::Prequal,
     round_robin::RoundRobin,
     scope::{Aperture, Only, Subset},
+    split::{Priorities, Zones},
     weighted_random::WeightedRandom,
 };
 

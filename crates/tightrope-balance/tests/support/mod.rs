@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tightrope_balance::{
     Aperture, Bounded, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma, Prequal,
-    Rendezvous, RingHash, RoundRobin, Strategy, Subset, WeightedRandom, envoy,
+    Priorities, Rendezvous, RingHash, RoundRobin, Strategy, Subset, WeightedRandom, Zones, envoy,
     haproxy::{self, HashType},
     nginx, orca,
     prequal::{Probe, ProbeFuture, Report},
@@ -67,7 +67,7 @@ impl Probe for Idle {
 pub(crate) type Make = fn() -> Box<dyn Strategy>;
 
 /// Every strategy of the crate.
-pub(crate) const STRATEGIES: [(&str, Make); 34] = [
+pub(crate) const STRATEGIES: [(&str, Make); 36] = [
     ("round_robin", || Box::new(RoundRobin::new())),
     ("weighted_random", || Box::new(WeightedRandom::new())),
     ("first_available", || Box::new(FirstAvailable::new())),
@@ -134,6 +134,12 @@ pub(crate) const STRATEGIES: [(&str, Make); 34] = [
     ("haproxy_bounded_hash", || {
         let strategy = haproxy::KeyHash::new(HashType::consistent());
         Box::new(strategy.with_hash_balance_factor(125))
+    }),
+    ("priorities_of_least_request", || {
+        Box::new(Priorities::new(LeastRequest::new))
+    }),
+    ("zones_of_round_robin", || {
+        Box::new(Zones::new("a", RoundRobin::new))
     }),
     ("fail_open", || Box::new(FailOpen::new(LeastRequest::new()))),
 ];

@@ -86,7 +86,7 @@ impl HashOn {
     }
 
     /// The hash of a request; `None` where there is nothing to hash.
-    pub(super) fn hash(&self, context: &Context<'_>) -> Option<u64> {
+    pub(in crate::strategies) fn hash(&self, context: &Context<'_>) -> Option<u64> {
         let key = || {
             let key = context.key().filter(|key| !key.is_empty())?;
             Some(self.hash_bytes(key))
