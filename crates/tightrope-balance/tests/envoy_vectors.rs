@@ -41,7 +41,7 @@ fn maglev_follows_envoy() {
 #[test]
 fn bounded_maglev_follows_envoy() {
     let factor = |params: &Value| number(&params["hash_balance_factor"]);
-    let bounded = |params: &Value| maglev(params).with_hash_balance_factor(factor(params));
+    let bounded = move |params: &Value| maglev(params).with_hash_balance_factor(factor(params));
     replay("envoy.maglev_bounded", 1, bounded, key);
 }
 
@@ -53,13 +53,13 @@ fn ring_hash_follows_envoy() {
 #[test]
 fn bounded_ring_hash_follows_envoy() {
     let factor = |params: &Value| number(&params["hash_balance_factor"]);
-    let bounded = |params: &Value| ring_hash(params).with_hash_balance_factor(factor(params));
+    let bounded = move |params: &Value| ring_hash(params).with_hash_balance_factor(factor(params));
     replay("envoy.ring_hash_bounded", 1, bounded, key);
 }
 
 #[test]
 fn least_request_follows_envoy() {
     let choices = |params: &Value| number(&params["choice_count"]);
-    let least_request = |params: &Value| LeastRequest::new().with_choices(choices(params));
+    let least_request = move |params: &Value| LeastRequest::new().with_choices(choices(params));
     replay("envoy.least_request", 3, least_request, |_| Context::new());
 }

@@ -59,5 +59,5 @@ fn bounded_hash_follows_haproxy() {
 #[test]
 fn the_list_of_a_map_follows_haproxy() {
     let map = |_: &Value| KeyHash::new(HashType::map_based());
-    replay("haproxy.static-rr", 7, map, |_| Context::new());
+    replay("haproxy.static-rr", 8, map, |_| Context::new());
 }

@@ -8,7 +8,7 @@ use crate::vectors::{replay, replay_refusals};
 fn round_robin_follows_nginx() {
     replay(
         "nginx.round_robin",
-        10,
+        12,
         |_| RoundRobin::new(),
         |_| Context::new(),
     );
@@ -63,7 +63,7 @@ fn retries_go_where_those_of_nginx_go() {
 fn least_conn_follows_nginx() {
     replay(
         "nginx.least_conn",
-        6,
+        7,
         |_| nginx::LeastConn::new(),
         |_| Context::new(),
     );

@@ -1,21 +1,22 @@
 //! Recordings of what real servers chose, and how they are replayed.
 //!
 //! They live beside the repository; set `TIGHTROPE_VECTORS` to their folder if they are elsewhere.
-//! Left out are the cases with backup servers or `max_conns`, which need priorities and the limits of
-//! endpoints, and round robin and least requests after failures, where nginx's order depends on
-//! weights that it lowers.
+//! Backup servers are a priority of their own. Left out are round robin and least requests after
+//! failures, where nginx's order depends on weights that it lowers, and round robin with `max_conns`,
+//! where it depends on who had been full.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
 
 use std::{
     collections::HashMap,
     env, fs,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use tightrope_balance::{Balance, Context, Strategy};
+use tightrope_balance::{Balance, Context, Priorities, Strategy};
 use tightrope_upstream::{
     Attempt, Change, EndpointId, EndpointSpec, Health, Pick, Upstream, Weight,
 };
@@ -83,14 +84,15 @@ struct Step {
 pub(crate) fn replay<T: Strategy>(
     algorithm: &str,
     count: usize,
-    strategy: impl Fn(&Value) -> T,
+    strategy: impl Fn(&Value) -> T + Copy + Send + 'static,
     context: impl for<'k> Fn(&'k str) -> Context<'k>,
 ) {
     let Some(folder) = folder() else { return };
     let cases = cases(&folder, algorithm);
     assert_eq!(cases.len(), count, "recordings of {algorithm}");
     for case in cases {
-        let strategy = strategy(&case.config.params);
+        let params = case.config.params.clone();
+        let strategy = Priorities::new(move || strategy(&params)).without_spill();
         let (upstream, balance) = case.balance(strategy);
         case.replay(&upstream, balance, &context);
     }
@@ -160,11 +162,21 @@ fn from<T: DeserializeOwned>(value: &Value) -> T {
 impl Case {
     fn needs_health(&self) -> bool {
         let mut servers = self.config.servers.iter();
-        servers.any(|server| server.backup || server.max_conns.is_some())
+        let is_limited = servers.any(|server| server.max_conns.is_some());
+        is_limited && self.algorithm == "nginx.round_robin"
             || self.kind == "script"
                 && from::<Vec<Step>>(&self.inputs)
                     .iter()
                     .any(|step| !["req", "end"].contains(&&*step.op))
+    }
+
+    /// nginx uses all backups together, HAProxy the first that is up.
+    fn priority(&self, number: u8, server: &Server) -> u8 {
+        match (server.backup, self.algorithm.starts_with("haproxy")) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => number,
+        }
     }
 
     /// One endpoint for each server, known by the name of that.
@@ -175,12 +187,15 @@ impl Case {
             let address = format!("10.0.0.1:{number}").parse().unwrap();
             let id = EndpointId::new(&server.name).unwrap();
             let labels = server.id.map(|id| ("haproxy-id", id.to_string()));
-            change = change.add(
-                EndpointSpec::new(address)
-                    .with_id(id.clone())
-                    .with_weight(Weight::new(server.weight).unwrap())
-                    .with_metadata(labels.into_iter().collect()),
-            );
+            let mut spec = EndpointSpec::new(address)
+                .with_id(id.clone())
+                .with_weight(Weight::new(server.weight).unwrap())
+                .with_priority(self.priority(number, server))
+                .with_metadata(labels.into_iter().collect());
+            if let Some(most) = server.max_conns {
+                spec = spec.with_max_in_flight(NonZeroU32::new(most).unwrap());
+            }
+            change = change.add(spec);
             if server.down {
                 change = change.drain(id, "down");
             }
@@ -266,47 +281,64 @@ impl Case {
     ) {
         let steps: Vec<Step> = from(&self.inputs);
         let expected: Vec<Option<Vec<i64>>> = from(&self.expect);
-        let servers = &self.config.servers;
-        let (mut marks, mut refuse) = (Marks::new(servers), Vec::new());
+        let (mut marks, mut refuse) = (Marks::new(&self.config.servers), Vec::new());
         for (number, (step, expected)) in steps.iter().zip(expected).enumerate() {
             match step.op.as_str() {
                 "set" => refuse.clone_from(&step.refuse),
                 "time" => marks.set_time(step.t),
                 _ => {
-                    let (mut route, mut attempt) = (Vec::new(), Attempt::first());
-                    while attempt.number() <= servers.len() {
-                        let change = (0..servers.len()).fold(Change::new(), |change, server| {
-                            let id = EndpointId::new(&servers[server].name).unwrap();
-                            let health = if marks.is_failed(server) {
-                                Health::Unhealthy
-                            } else {
-                                Health::Healthy
-                            };
-                            change.set_health(id, health, "as nginx marks it")
-                        });
-                        upstream.apply(change).unwrap();
-                        let context = context(&step.key).with_attempt(&attempt);
-                        let pick = balance.pick(&context).ok();
-                        let place = self.place(pick.as_ref());
-                        route.push(place);
-                        let Ok(server) = usize::try_from(place) else {
-                            break;
-                        };
-                        marks.chosen(server);
-                        let is_refused = refuse.contains(&server);
-                        marks.ended(server, is_refused);
-                        if !is_refused {
-                            break;
-                        }
-                        attempt = attempt.next(EndpointId::new(&servers[server].name).unwrap());
-                    }
-                    if attempt.number() > servers.len() {
-                        route.push(-1); // nobody is left
-                    }
+                    let mut choose = |marks: &Marks, attempt: &Attempt| {
+                        self.mark(upstream, marks);
+                        let context = context(&step.key).with_attempt(attempt);
+                        self.place(balance.pick(&context).ok().as_ref())
+                    };
+                    let route = self.route(&mut marks, &refuse, &mut choose);
                     assert_eq!(Some(route), expected, "{}, step {number}", self.id);
                 }
             }
         }
+    }
+
+    /// Where one request goes, until somebody does not refuse it; -1 at the end where nobody is left.
+    fn route(
+        &self,
+        marks: &mut Marks,
+        refuse: &[usize],
+        choose: &mut impl FnMut(&Marks, &Attempt) -> i64,
+    ) -> Vec<i64> {
+        let servers = &self.config.servers;
+        let (mut route, mut attempt) = (Vec::new(), Attempt::first());
+        while attempt.number() <= servers.len() {
+            let place = choose(marks, &attempt);
+            route.push(place);
+            let Ok(server) = usize::try_from(place) else {
+                return route;
+            };
+            marks.chosen(server);
+            let is_refused = refuse.contains(&server);
+            marks.ended(server, is_refused);
+            if !is_refused {
+                return route;
+            }
+            attempt = attempt.next(EndpointId::new(&servers[server].name).unwrap());
+        }
+        route.push(-1);
+        route
+    }
+
+    /// Makes those unhealthy whom nginx counts as failed.
+    fn mark(&self, upstream: &Upstream, marks: &Marks) {
+        let servers = self.config.servers.iter().enumerate();
+        let change = servers.fold(Change::new(), |change, (place, server)| {
+            let health = if marks.is_failed(place) {
+                Health::Unhealthy
+            } else {
+                Health::Healthy
+            };
+            let id = EndpointId::new(&server.name).unwrap();
+            change.set_health(id, health, "as nginx marks it")
+        });
+        upstream.apply(change).unwrap();
     }
 
     /// The 0-based place of the server that was picked; -1 for nobody.
