@@ -40,6 +40,10 @@ use crate::Picker;
 ///     }
 /// }
 /// ```
+///
+/// Weights of members are those that were configured. A strategy that compares them and wants
+/// endpoints to [start slowly](tightrope_upstream::Ramp) builds from
+/// [`snapshot.ramped()`](Snapshot::ramped).
 pub trait Strategy: Send + 'static {
     /// The picker for `snapshot`. It must not panic, whatever the members and weights are.
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker>;

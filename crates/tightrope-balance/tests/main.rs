@@ -21,6 +21,7 @@ mod requests;
 mod scope;
 mod service;
 mod shares;
+mod slow_start;
 mod split;
 mod support;
 mod updates;

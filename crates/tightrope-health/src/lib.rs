@@ -48,6 +48,7 @@
 //! | to ask once, now | [`probe::check`] |
 //! | what live traffic finds to count | [`ObserveLayer`], [`LiveReports`] |
 //! | those out who fail requests although probes pass | [`outlier`] |
+//! | those who come, or come back, to start slowly | [`SlowStart`] |
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
@@ -65,6 +66,7 @@ pub mod probe;
 mod check;
 mod error;
 mod schedule;
+mod slow_start;
 mod task;
 mod threshold;
 mod worker;
@@ -76,5 +78,6 @@ pub use crate::{
     error::HealthCheckError,
     observe::{Listen, Listening, LiveReports, Observe, ObserveLayer},
     probe::{Probe, ProbeError, TcpProbe},
+    slow_start::SlowStart,
     task::HealthTask,
 };

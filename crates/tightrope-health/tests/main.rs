@@ -4,4 +4,5 @@ mod auto_traits;
 mod check;
 mod http;
 mod outlier;
+mod slow_start;
 mod tcp;

@@ -40,6 +40,7 @@
 //! | to know when a change holds, and when the old traffic is gone | [`Update`], [`DrainReport`] |
 //! | to read who is there and who is available | [`Snapshot`], [`Availability`], [`Status`] |
 //! | to be told of changes | [`Events`] |
+//! | endpoints that come to start slowly | [`Ramp`], [`Upstream::begin_ramps`] |
 //! | to feed lists from elsewhere | [`Source`] |
 //! | to balance in a way of your own | [`Follower`], [`Endpoint::pick`], [`Picked`] |
 //! | to say how an attempt ended | [`Outcome`], [`Failure`], [`Classify`] |
@@ -61,6 +62,7 @@ mod outcome;
 mod picked;
 mod places;
 mod publish;
+mod ramp;
 mod reason;
 mod record;
 mod room;
@@ -87,12 +89,13 @@ pub use crate::{
     outcome::{Classify, Failed, Failure, Fault, Outcome},
     picked::{Pick, Picked},
     publish::Follower,
+    ramp::{Ramp, RampError},
     reason::Reason,
     record::{Record, Totals},
     room::Freed,
     snapshot::Snapshot,
     source::{NextList, Source, SourceError},
     status::{Admin, Availability, Ejection, Health, Status, Verdict},
-    upstream::Upstream,
+    upstream::{RampGuard, Upstream},
     weight::{Weight, WeightError},
 };

@@ -18,6 +18,8 @@ pub struct Snapshot {
     availability: Box<[Availability]>,
     available: Box<[u32]>,
     ignores_health: bool,
+    /// Of every member, the share of its weight in percent; none where all have all of it.
+    ramps: Option<Box<[u8]>>,
 }
 
 /// What only a change of membership, weight, group or active group changes; shared by all
@@ -42,6 +44,7 @@ impl Snapshot {
             availability: Box::default(),
             available: Box::default(),
             ignores_health: false,
+            ramps: None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Snapshot {
             availability,
             available,
             ignores_health: false,
+            ramps: None,
         }
     }
 
@@ -88,6 +92,7 @@ impl Snapshot {
         let layout = Arc::clone(&self.layout);
         Self {
             ignores_health: true,
+            ramps: self.ramps.clone(),
             ..self.next(self.generation, layout, availability.collect())
         }
     }
@@ -133,8 +138,68 @@ impl Snapshot {
         };
         Self {
             ignores_health: self.ignores_health,
+            ramps: self.ramps.clone(),
             ..self.next(self.generation, Arc::new(layout), availability)
         }
+    }
+
+    /// The same members, those that [start slowly](crate::Ramp) with as much of their weight as they
+    /// have by now; itself where nobody does. All weights are multiplied by the same number first, up
+    /// to 100, so that a part of a small weight is a whole number: they tell shares and nothing else.
+    ///
+    /// For strategies that compare weights. One that keeps a table had better not make it anew for each
+    /// step; see [`ramp_percent`](Self::ramp_percent).
+    #[must_use]
+    pub fn ramped(self: &Arc<Self>) -> Arc<Self> {
+        let Some(ramps) = &self.ramps else {
+            return Arc::clone(self);
+        };
+        let members = self.members();
+        let largest = members.iter().map(|member| member.weight().get()).max();
+        let scale = (Weight::MAX.get() / largest.unwrap_or(1).max(1)).min(100);
+        let ramped = self.with_weights(|index| {
+            let weight = members[index].weight();
+            if weight == Weight::ZERO {
+                return weight;
+            }
+            let weight = u64::from(weight.get()) * u64::from(scale) * u64::from(ramps[index]) / 100;
+            Weight::from((weight.max(1)) as u16)
+        });
+        Arc::new(Self {
+            ramps: None,
+            ..ramped
+        })
+    }
+
+    /// The share of its weight that the member with this index has by now, in percent: less than 100
+    /// while it [starts slowly](crate::Ramp).
+    ///
+    /// # Panics
+    /// There is no such member.
+    #[must_use]
+    pub fn ramp_percent(&self, index: usize) -> u8 {
+        self.ramps.as_ref().map_or(100, |ramps| ramps[index])
+    }
+
+    /// Whether somebody starts slowly.
+    #[must_use]
+    pub const fn has_ramps(&self) -> bool {
+        self.ramps.is_some()
+    }
+
+    pub(crate) fn has_the_ramps(&self, ramps: Option<&[u8]>) -> bool {
+        self.ramps.as_deref() == ramps
+    }
+
+    /// What follows it where nothing but these changes.
+    pub(crate) fn regrown(&self, generation: u64, ramps: Option<Box<[u8]>>) -> Self {
+        let layout = Arc::clone(&self.layout);
+        self.next(generation, layout, self.availability.clone())
+            .with_ramps(ramps)
+    }
+
+    pub(crate) fn with_ramps(self, ramps: Option<Box<[u8]>>) -> Self {
+        Self { ramps, ..self }
     }
 
     /// The name of the upstream.

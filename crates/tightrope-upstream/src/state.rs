@@ -5,12 +5,14 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::{EndpointId, Health, Record, room::Room};
+use crate::{EndpointId, Health, Record, ramp::Ramps, room::Room};
 
 /// What the writer knows beyond the snapshot.
 pub(crate) struct State {
     /// The health that a new endpoint starts with.
     pub(crate) initial_health: Health,
+    /// Who starts slowly.
+    pub(crate) ramps: Ramps,
     /// What all records share.
     pub(crate) room: Arc<Room>,
     /// The place of each member in the newest snapshot.
@@ -40,6 +42,7 @@ impl State {
     pub(crate) fn new(initial_health: Health, room: Arc<Room>) -> Self {
         Self {
             initial_health,
+            ramps: Ramps::default(),
             room,
             index: HashMap::new(),
             departed: HashMap::new(),

@@ -5,10 +5,13 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use tokio::sync::{broadcast, watch};
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
 
 use crate::{
-    Change, ChangeError, Endpoint, Event, Events, Health, Snapshot, Update,
+    Change, ChangeError, Endpoint, Event, Events, Health, Ramp, Snapshot, Update,
     publish::{Follower, Publisher},
     room::{Freed, Room},
     stage::Stage,
@@ -47,6 +50,14 @@ struct Shared {
     current: ArcSwap<Snapshot>,
     publisher: Publisher,
     events: broadcast::Sender<Event>,
+}
+
+/// Lets endpoints start slowly for as long as it lives: see [`Upstream::begin_ramps`].
+#[derive(Debug)]
+#[must_use = "dropping it gives everybody all of their weight"]
+pub struct RampGuard {
+    upstream: Upstream,
+    number: u64,
 }
 
 // === impl Upstream ===
@@ -115,16 +126,69 @@ impl Upstream {
         if let Some(members) = staged.members {
             state.follow(members, generation, settled);
         }
-        shared.current.store(Arc::new(staged.snapshot));
+        let ramps = state.ramps.follow(&staged.snapshot, Instant::now());
+        shared
+            .current
+            .store(Arc::new(staged.snapshot.with_ramps(ramps)));
         for kind in staged.events {
             // An error means that nobody listens.
             let _nobody = shared.events.send(Event { generation, kind });
         }
         drop(state);
+        self.publish();
+        Ok(self.update(generation, staged.leaving))
+    }
+
+    fn publish(&self) {
+        let shared = &*self.shared;
         shared.publisher.publish(|| shared.current.load_full());
         // Who waits for room finds others to choose from.
         shared.room.tell();
-        Ok(self.update(generation, staged.leaving))
+    }
+
+    /// Lets endpoints that become available from now on start slowly, like this, until the guard is
+    /// dropped: then those that do not have all of their weight yet get it. Of several guards the newest
+    /// counts, and dropping another does nothing.
+    ///
+    /// Weights grow when somebody calls [`advance_ramps`](Self::advance_ramps), for which
+    /// `tightrope-health` has a task.
+    pub fn begin_ramps(&self, ramp: Ramp) -> RampGuard {
+        let current = self.shared.current.load_full();
+        let number = lock(&self.shared.state).ramps.begin(ramp, &current);
+        self.advance_ramps();
+        RampGuard {
+            upstream: self.clone(),
+            number,
+        }
+    }
+
+    /// Publishes the weights that those have by now who start slowly; gives the time of the next
+    /// change, none where nobody does. Tells no event.
+    ///
+    /// # Panics
+    /// As for [`apply`](Self::apply).
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the time is for who waits for it"
+    )]
+    pub fn advance_ramps(&self) -> Option<Instant> {
+        let shared = &*self.shared;
+        let mut state = lock(&shared.state);
+        let (now, current) = (Instant::now(), shared.current.load_full());
+        let ramps = state.ramps.follow(&current, now);
+        let next = state.ramps.next(now);
+        let is_news = !current.has_the_ramps(ramps.as_deref());
+        if is_news {
+            let generation = current.generation() + 1;
+            shared
+                .current
+                .store(Arc::new(current.regrown(generation, ramps)));
+        }
+        drop(state);
+        if is_news {
+            self.publish();
+        }
+        next
     }
 
     fn update(&self, generation: u64, leaving: Vec<Arc<Endpoint>>) -> Update {
@@ -170,5 +234,14 @@ impl fmt::Debug for Upstream {
         f.debug_struct("Upstream")
             .field("snapshot", &self.shared.current.load())
             .finish()
+    }
+}
+
+// === impl RampGuard ===
+
+impl Drop for RampGuard {
+    fn drop(&mut self) {
+        lock(&self.upstream.shared.state).ramps.end(self.number);
+        self.upstream.advance_ramps();
     }
 }

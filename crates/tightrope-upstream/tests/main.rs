@@ -27,6 +27,8 @@ mod models;
 #[cfg(not(loom))]
 mod picks;
 #[cfg(not(loom))]
+mod ramps;
+#[cfg(not(loom))]
 mod records;
 #[cfg(not(loom))]
 mod reference;

@@ -120,6 +120,7 @@ impl Default for WeightedRoundRobin {
 
 impl Strategy for WeightedRoundRobin {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
+        let snapshot = &snapshot.ramped();
         let arrivals = self.arrivals.since_last(snapshot);
         let is_new = |serial| arrivals.contains(&serial);
         Box::new(WeightedPicker(self.reports.follow(snapshot, is_new)))

@@ -89,7 +89,7 @@ impl Default for LeastRequest {
 
 impl Strategy for LeastRequest {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        match (self.look, Draw::new(snapshot)) {
+        match (self.look, Draw::new(&snapshot.ramped())) {
             (Look::Draw(choices), Some(draw)) if choices < snapshot.available().len() => {
                 Box::new(DrawPicker { draw, choices })
             }

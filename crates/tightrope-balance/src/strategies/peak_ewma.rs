@@ -139,6 +139,7 @@ impl Default for PeakEwma {
 
 impl Strategy for PeakEwma {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
+        let snapshot = &snapshot.ramped();
         let (members, available) = (snapshot.members(), snapshot.available());
         // They are all alike, and each is there so that one endpoint is not told through that of
         // another: any that are left from before will do.

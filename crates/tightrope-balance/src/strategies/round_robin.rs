@@ -117,7 +117,7 @@ impl RoundRobin {
 
 impl Strategy for RoundRobin {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        Box::new(self.picker(snapshot))
+        Box::new(self.picker(&snapshot.ramped()))
     }
 }
 

@@ -31,7 +31,7 @@ impl WeightedRandom {
 
 impl Strategy for WeightedRandom {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        Box::new(WeightedRandomPicker(Draw::new(snapshot)))
+        Box::new(WeightedRandomPicker(Draw::new(&snapshot.ramped())))
     }
 }
 

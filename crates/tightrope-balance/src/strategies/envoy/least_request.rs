@@ -76,7 +76,8 @@ impl Default for LeastRequest {
 
 impl Strategy for LeastRequest {
     fn build(&mut self, snapshot: &Arc<Snapshot>) -> Box<dyn Picker> {
-        let (members, snapshot) = (snapshot.members(), Arc::clone(snapshot));
+        let snapshot = snapshot.ramped();
+        let members = snapshot.members();
         let available = snapshot.available().iter();
         let mut weights = available.map(|&index| members[index as usize].weight());
         let first = weights.next();

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tightrope_upstream::Snapshot;
 
-use super::{HashOn, membership::Membership, rendezvous, room::Limit};
+use super::{HashOn, membership::Membership, mix, rendezvous, room::Limit};
 use crate::{Context, Picker, Random};
 
 /// Where hashes lead.
@@ -34,6 +34,24 @@ pub(super) struct HashPicker<T> {
 const STEPS: usize = 32;
 
 impl<T: Table> HashPicker<T> {
+    /// Whether the key of this hash goes to a member by now that starts slowly: as many of its keys as
+    /// it has of its weight, each of which came once and stays.
+    fn has_its_turn(&self, hash: u64, index: usize) -> bool {
+        let percent = self.snapshot.ramp_percent(index);
+        let seed = self.membership.identities[index].seed;
+        percent >= 100 || mix::reduce(mix::nth(hash ^ seed, 1), 100) < percent.into()
+    }
+
+    /// One who has room, if there is a limit; where only those have room who will not do, one who will.
+    #[inline]
+    fn find_within(&self, hash: u64, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let within = self.limit.as_ref().and_then(|limit| {
+            let mut room = limit.room(&self.snapshot);
+            self.find(hash, |index| may(index) && room.is_left(index))
+        });
+        within.or_else(|| self.find(hash, may))
+    }
+
     fn find(&self, hash: u64, mut will_do: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut route = self.membership.table.route(hash).take(STEPS);
         route.find(|&index| will_do(index)).or_else(|| {
@@ -53,12 +71,13 @@ impl<T: Table> Picker for HashPicker<T> {
         let may = |index: usize| {
             availability[index].is_available() && !context.has_tried(&members[index])
         };
-        let within = self.limit.as_ref().and_then(|limit| {
-            let mut room = limit.room(&self.snapshot);
-            self.find(hash, |index| may(index) && room.is_left(index))
-        });
-        // Without a limit; or with one where only those have room that were tried.
-        within.or_else(|| self.find(hash, may))
+        if self.snapshot.has_ramps() {
+            let may_by_now = |index: usize| may(index) && self.has_its_turn(hash, index);
+            if let Some(index) = self.find_within(hash, may_by_now) {
+                return Some(index);
+            }
+        }
+        self.find_within(hash, may)
     }
 
     /// How many others the key wants more. Those beyond its route come after that, by rendezvous.

@@ -63,7 +63,7 @@ impl Strategy for LeastConn {
             self.turns = Arc::new(self.turns.of(snapshot));
         }
         Box::new(LeastConnPicker {
-            snapshot: Arc::clone(snapshot),
+            snapshot: snapshot.ramped(),
             turns: Arc::clone(&self.turns),
         })
     }

@@ -9,6 +9,7 @@ use super::super::draw::Draw;
 /// Those who are available in a snapshot, to be drawn or found.
 #[derive(Debug)]
 pub(super) struct Targets {
+    snapshot: Arc<Snapshot>,
     draw: Draw,
     /// Serial and index of each, by serial.
     places: Box<[(u64, u32)]>,
@@ -17,14 +18,18 @@ pub(super) struct Targets {
 impl Targets {
     /// `None` where nobody is available.
     pub(super) fn new(snapshot: &Arc<Snapshot>) -> Option<Self> {
-        let draw = Draw::new(snapshot)?;
+        let draw = Draw::new(&snapshot.ramped())?;
         let members = snapshot.members();
         let available = snapshot.available().iter();
         let mut places: Box<[(u64, u32)]> = available
             .map(|&index| (members[index as usize].record().serial(), index))
             .collect();
         places.sort_unstable();
-        Some(Self { draw, places })
+        Some(Self {
+            snapshot: Arc::clone(snapshot),
+            draw,
+            places,
+        })
     }
 
     pub(super) const fn draw(&self) -> &Draw {
@@ -42,6 +47,6 @@ impl Targets {
     }
 
     pub(super) fn endpoint(&self, index: usize) -> &Arc<Endpoint> {
-        &self.draw.snapshot().members()[index]
+        &self.snapshot.members()[index]
     }
 }
