@@ -1,5 +1,7 @@
 //! The task behind a slow start.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::time::Duration;
 
 use tightrope_health::SlowStart;
