@@ -15,9 +15,9 @@ use super::{Listen, Listening};
 /// An attempt that could not connect ([`Failure::Connect`], [`Failure::ConnectTimeout`]) counts
 /// against its endpoint like a failed probe, toward the same `fall`, and has a healthy endpoint
 /// probed at once. An attempt that was answered ([`Outcome::Success`], [`Failure::Response`],
-/// [`Failure::Gateway`]) takes back what live traffic told before, but never what probes found, and never counts toward `rise`.
-/// Other failures say nothing of whether the endpoint can be reached. Of an endpoint that is
-/// unhealthy already nothing is counted: probes bring it back.
+/// [`Failure::Gateway`]) takes back what live traffic told before, but never what probes found, and
+/// never counts toward `rise`. Other failures say nothing of whether the endpoint can be reached. Of
+/// an endpoint that is unhealthy already nothing is counted: probes bring it back.
 ///
 /// Reporting never waits and takes no lock. An answer from an endpoint that nothing was told
 /// against, which is nearly every report, costs one load of a word that seldom changes. All other

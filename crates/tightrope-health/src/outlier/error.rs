@@ -60,4 +60,12 @@ pub enum OutlierError {
         /// What was given.
         factor: f64,
     },
+    /// Nobody, or nothing, is enough to judge by.
+    #[error("volume of {endpoints} endpoints with {requests} requests each asks for nothing")]
+    Volume {
+        /// How many endpoints.
+        endpoints: usize,
+        /// How many requests of each.
+        requests: u64,
+    },
 }

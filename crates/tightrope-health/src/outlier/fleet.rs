@@ -25,9 +25,10 @@ pub struct LatencyFactor {
     volume: Volume,
 }
 
-/// How much must be known before anything is judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Volume {
+/// How much must be known before anybody is judged: so many endpoints that each had so many requests
+/// since the last sweep. Who had fewer neither counts nor is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
     endpoints: usize,
     requests: u64,
 }
@@ -73,17 +74,10 @@ impl SuccessRate {
         Ok(self)
     }
 
-    /// Only where at least this many endpoints had requests enough. Default: 5.
+    /// Only where so much is known. Default: 5 endpoints with 100 requests each.
     #[must_use]
-    pub const fn with_min_endpoints(mut self, endpoints: usize) -> Self {
-        self.volume.endpoints = endpoints;
-        self
-    }
-
-    /// Only endpoints that had at least this many requests between two sweeps. Default: 100.
-    #[must_use]
-    pub const fn with_min_requests(mut self, requests: u64) -> Self {
-        self.volume.requests = requests;
+    pub const fn with_volume(mut self, volume: Volume) -> Self {
+        self.volume = volume;
         self
     }
 
@@ -141,17 +135,10 @@ impl FailureShare {
         Ok(self)
     }
 
-    /// Only where at least this many endpoints had requests enough. Default: 5.
+    /// Only where so much is known. Default: 5 endpoints with 50 requests each.
     #[must_use]
-    pub const fn with_min_endpoints(mut self, endpoints: usize) -> Self {
-        self.volume.endpoints = endpoints;
-        self
-    }
-
-    /// Only endpoints that had at least this many requests between two sweeps. Default: 50.
-    #[must_use]
-    pub const fn with_min_requests(mut self, requests: u64) -> Self {
-        self.volume.requests = requests;
+    pub const fn with_volume(mut self, volume: Volume) -> Self {
+        self.volume = volume;
         self
     }
 
@@ -199,17 +186,10 @@ impl LatencyFactor {
         Ok(self)
     }
 
-    /// Only where at least this many endpoints had answers enough. Default: 5.
+    /// Only where so much is known. Default: 5 endpoints with 100 answers each.
     #[must_use]
-    pub const fn with_min_endpoints(mut self, endpoints: usize) -> Self {
-        self.volume.endpoints = endpoints;
-        self
-    }
-
-    /// Only endpoints that gave at least this many answers between two sweeps. Default: 100.
-    #[must_use]
-    pub const fn with_min_requests(mut self, requests: u64) -> Self {
-        self.volume.requests = requests;
+    pub const fn with_volume(mut self, volume: Volume) -> Self {
+        self.volume = volume;
         self
     }
 
@@ -245,6 +225,23 @@ impl Default for LatencyFactor {
 // === impl Volume ===
 
 impl Volume {
+    /// At least this many endpoints, with at least this many requests each. From 1.
+    ///
+    /// # Errors
+    /// Either is zero.
+    pub const fn new(endpoints: usize, requests: u64) -> Result<Self, OutlierError> {
+        if endpoints == 0 || requests == 0 {
+            return Err(OutlierError::Volume {
+                endpoints,
+                requests,
+            });
+        }
+        Ok(Self {
+            endpoints,
+            requests,
+        })
+    }
+
     /// What `figure` makes of those with requests enough; of nobody where they are too few.
     fn of(
         self,
@@ -252,10 +249,9 @@ impl Volume {
         requests: impl Fn(&Score) -> u64,
         figure: impl Fn(&Score) -> f64,
     ) -> Vec<(usize, f64)> {
-        let least = self.requests.max(1);
         let judged = fleet.iter().enumerate();
         let judged: Vec<_> = judged
-            .filter(|(_, score)| requests(score) >= least)
+            .filter(|(_, score)| requests(score) >= self.requests)
             .map(|(place, score)| (place, figure(score)))
             .collect();
         if judged.len() < self.endpoints {
@@ -361,16 +357,21 @@ mod tests {
         assert!(FailureShare::new().with_share(0.0).is_err());
         assert!(FailureShare::new().with_share(1.01).is_err());
         assert!(LatencyFactor::new().with_factor(1.0).is_err());
+        let nothing = Volume::new(5, 0).unwrap_err();
+        assert_eq!(
+            nothing.to_string(),
+            "volume of 5 endpoints with 0 requests each asks for nothing"
+        );
+        assert!(Volume::new(0, 100).is_err());
     }
 
     #[test]
     fn no_endpoints_and_no_requests_have_no_outliers() {
-        let none = SuccessRate::new()
-            .with_min_endpoints(0)
-            .with_min_requests(0);
-        assert!(none.outliers(&[]).is_empty());
-        assert!(none.outliers(&fleet(&[(0, 0); 3])).is_empty());
-        let none = LatencyFactor::new().with_min_endpoints(0);
-        assert!(none.outliers(&[]).is_empty());
+        let least = Volume::new(1, 1).unwrap();
+        let rate = SuccessRate::new().with_volume(least);
+        assert!(rate.outliers(&[]).is_empty());
+        assert!(rate.outliers(&fleet(&[(0, 0); 3])).is_empty());
+        let latency = LatencyFactor::new().with_volume(least);
+        assert!(latency.outliers(&[]).is_empty());
     }
 }

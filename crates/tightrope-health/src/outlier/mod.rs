@@ -39,7 +39,7 @@ pub use self::{
     counts::{OutlierCounts, Verdicts},
     detector::Detector,
     error::OutlierError,
-    fleet::{FailureShare, LatencyFactor, SuccessRate},
+    fleet::{FailureShare, LatencyFactor, SuccessRate, Volume},
     reports::{OutlierReports, Watched},
     settings::OutlierDetection,
     task::OutlierTask,

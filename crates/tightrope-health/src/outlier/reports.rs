@@ -120,36 +120,38 @@ impl Attempt {
     }
 
     fn failed(&self, failure: Failure) {
-        let (tally, limits, kind) = (&*self.tally, self.tally.limits, Kind::of(failure));
+        let (tally, kind) = (&*self.tally, Kind::of(failure));
         if tally.is_on_probation.load(Ordering::Relaxed) {
             tally.tell(self.era, Detector::Probation, 1, failure);
         }
         if kind != Kind::Local {
             self.answered();
             Tally::end_row(&tally.local);
-        } else if limits.local.is_some() {
+        } else if tally.limits.local.is_some() {
             // It is none of the other detectors' business.
-            return self.count(Detector::LocalFailures, limits.local, failure);
+            return self.count(Detector::LocalFailures, failure);
         }
         tally.failed();
-        self.count(Detector::ConsecutiveFailures, limits.failures, failure);
+        self.count(Detector::ConsecutiveFailures, failure);
         if kind == Kind::Answer {
             Tally::end_row(&tally.gateway);
         } else {
-            self.count(Detector::GatewayFailures, limits.gateway, failure);
+            self.count(Detector::GatewayFailures, failure);
         }
     }
 
-    /// Counts one more in a row.
-    fn count(&self, detector: Detector, most: Option<u32>, last: Failure) {
-        let row = match detector {
-            Detector::GatewayFailures => &self.tally.gateway,
-            Detector::LocalFailures => &self.tally.local,
-            _ => &self.tally.failures,
+    /// Counts one more in a row, where there is a limit.
+    fn count(&self, detector: Detector, last: Failure) {
+        let (tally, limits) = (&*self.tally, self.tally.limits);
+        let (row, most) = match detector {
+            Detector::GatewayFailures => (&tally.gateway, limits.gateway),
+            Detector::LocalFailures => (&tally.local, limits.local),
+            _ => (&tally.failures, limits.failures),
         };
+        let Some(most) = most else { return };
         let failures = Tally::in_a_row(row);
-        if most.is_some_and(|most| failures >= most) {
-            self.tally.tell(self.era, detector, failures, last);
+        if failures >= most {
+            tally.tell(self.era, detector, failures, last);
         }
     }
 

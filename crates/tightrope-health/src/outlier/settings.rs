@@ -64,15 +64,8 @@ use super::{
 #[must_use = "nobody is ejected until it is spawned"]
 pub struct OutlierDetection {
     upstream: Upstream,
-    interval: Duration,
     limits: Limits,
-    success_rate: Option<SuccessRate>,
-    failure_share: Option<FailureShare>,
-    latency: Option<LatencyFactor>,
-    has_probation: bool,
-    times: Times,
-    max_ejected: f64,
-    enforcement: [f64; Detector::ALL.len()],
+    settings: Settings,
     seed: u64,
 }
 
@@ -84,24 +77,26 @@ impl OutlierDetection {
     pub fn new(upstream: &Upstream) -> Self {
         Self {
             upstream: upstream.clone(),
-            interval: Duration::from_secs(10),
             limits: Limits {
                 failures: Some(5),
                 gateway: None,
                 local: None,
                 judges_latency: false,
             },
-            success_rate: Some(SuccessRate::new()),
-            failure_share: None,
-            latency: None,
-            has_probation: true,
-            times: Times {
-                base: Duration::from_secs(30),
-                max: Duration::from_secs(300),
-                jitter: Duration::ZERO,
+            settings: Settings {
+                interval: Duration::from_secs(10),
+                success_rate: Some(SuccessRate::new()),
+                failure_share: None,
+                latency: None,
+                has_probation: true,
+                times: Times {
+                    base: Duration::from_secs(30),
+                    max: Duration::from_secs(300),
+                    jitter: Duration::ZERO,
+                },
+                max_ejected: 0.1,
+                enforcement: [1.0; Detector::ALL.len()],
             },
-            max_ejected: 0.1,
-            enforcement: [1.0; Detector::ALL.len()],
             seed: RandomState::new().hash_one(upstream.name()),
         }
     }
@@ -138,26 +133,26 @@ impl OutlierDetection {
     /// Ejects who succeeds less often than the fleet; none: nobody. Default:
     /// [`SuccessRate::new`].
     pub const fn with_success_rate(mut self, rule: Option<SuccessRate>) -> Self {
-        self.success_rate = rule;
+        self.settings.success_rate = rule;
         self
     }
 
     /// Ejects who fails often; none: nobody. Default: none.
     pub const fn with_failure_share(mut self, rule: Option<FailureShare>) -> Self {
-        self.failure_share = rule;
+        self.settings.failure_share = rule;
         self
     }
 
     /// Ejects who answers slowly; none: nobody. Default: none.
     pub const fn with_latency(mut self, rule: Option<LatencyFactor>) -> Self {
-        self.latency = rule;
+        self.settings.latency = rule;
         self.limits.judges_latency = rule.is_some();
         self
     }
 
     /// Whether the first failure after an ejection is one too many. Default: yes.
     pub const fn with_probation(mut self, has_probation: bool) -> Self {
-        self.has_probation = has_probation;
+        self.settings.has_probation = has_probation;
         self
     }
 
@@ -169,7 +164,7 @@ impl OutlierDetection {
         if interval.is_zero() {
             return Err(OutlierError::Interval);
         }
-        self.interval = interval;
+        self.settings.interval = interval;
         Ok(self)
     }
 
@@ -184,14 +179,15 @@ impl OutlierDetection {
         if max < base {
             return Err(OutlierError::MaxTime { base, max });
         }
-        (self.times.base, self.times.max) = (base, max);
+        self.settings.times.base = base;
+        self.settings.times.max = max;
         Ok(self)
     }
 
     /// Lengthens each ejection by a time that is drawn between zero and this, so that endpoints that
     /// went together do not come back together. Default: zero.
     pub const fn with_jitter(mut self, jitter: Duration) -> Self {
-        self.times.jitter = jitter;
+        self.settings.times.jitter = jitter;
         self
     }
 
@@ -204,7 +200,7 @@ impl OutlierDetection {
         if !(0.0..=1.0).contains(&share) {
             return Err(OutlierError::MaxEjected { share });
         }
-        self.max_ejected = share;
+        self.settings.max_ejected = share;
         Ok(self)
     }
 
@@ -221,7 +217,7 @@ impl OutlierDetection {
         if !(0.0..=1.0).contains(&share) {
             return Err(OutlierError::Enforcement { detector, share });
         }
-        self.enforcement[detector as usize] = share;
+        self.settings.enforcement[detector as usize] = share;
         Ok(self)
     }
 
@@ -242,19 +238,9 @@ impl OutlierDetection {
         let follower: Arc<dyn Follower> = Arc::<Tallies>::clone(&tallies);
         self.upstream.follow(Arc::downgrade(&follower));
         let counts = OutlierCounts::default();
-        let settings = Settings {
-            interval: self.interval,
-            success_rate: self.success_rate,
-            failure_share: self.failure_share,
-            latency: self.latency,
-            has_probation: self.has_probation,
-            times: self.times,
-            max_ejected: self.max_ejected,
-            enforcement: self.enforcement,
-        };
         let worker = Worker::new(
             self.upstream,
-            settings,
+            self.settings,
             Arc::clone(&tallies),
             told,
             counts.clone(),

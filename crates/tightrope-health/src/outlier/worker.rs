@@ -56,7 +56,7 @@ pub(super) struct Worker {
 
 /// Somebody who stands out.
 struct Suspect {
-    endpoint: Arc<Endpoint>,
+    serial: u64,
     detector: Detector,
     how: String,
 }
@@ -139,12 +139,9 @@ impl Worker {
             .tallies
             .find(tell.serial)
             .is_some_and(|tally| tally.era.load(Ordering::Relaxed) == tell.era);
-        let snapshot = self.upstream.snapshot();
-        let mut members = snapshot.members().iter();
-        let endpoint = members.find(|member| member.record().serial() == tell.serial);
-        let Some(endpoint) = endpoint.filter(|_| is_news) else {
+        if !is_news {
             return;
-        };
+        }
         let how = match tell.detector {
             Detector::Probation => format!("failed on probation: {}", tell.last),
             _ => format!(
@@ -153,7 +150,7 @@ impl Worker {
             ),
         };
         self.judge(&Suspect {
-            endpoint: Arc::clone(endpoint),
+            serial: tell.serial,
             detector: tell.detector,
             how,
         });
@@ -173,12 +170,13 @@ impl Worker {
         });
         let (mut fleet, mut scores) = (Vec::new(), Vec::new());
         for (member, availability) in snapshot.members().iter().zip(snapshot.availability()) {
-            let Some(tally) = self.tallies.find(member.record().serial()) else {
+            let serial = member.record().serial();
+            let Some(tally) = self.tallies.find(serial) else {
                 continue;
             };
             let score = tally.take();
             if *availability == Availability::Available {
-                fleet.push(member);
+                fleet.push(serial);
                 scores.push(score);
             }
         }
@@ -202,7 +200,7 @@ impl Worker {
             outliers.map(move |(place, how): Outlier| (detector, place, how))
         });
         let suspects = suspects.map(|(detector, place, how)| Suspect {
-            endpoint: Arc::clone(fleet[place]),
+            serial: fleet[place],
             detector,
             how,
         });
@@ -213,18 +211,18 @@ impl Worker {
 
     /// Ejects somebody, unless chance or the cap spares it.
     fn judge(&mut self, suspect: &Suspect) {
-        let (endpoint, detector) = (&suspect.endpoint, suspect.detector);
-        let serial = endpoint.record().serial();
-        if !self.is_available(endpoint) {
-            // It is out already: by another detector, by probes, or by hand.
+        let (serial, detector) = (suspect.serial, suspect.detector);
+        let snapshot = self.upstream.snapshot();
+        let Some((endpoint, Availability::Available)) = member(&snapshot, serial) else {
+            // It left, or is out already: by another detector, by probes, or by hand.
             return;
-        }
+        };
         let lately = self.ejections.get(&serial).map_or(0, Ejections::lately);
         let time = self.settings.times.draw(lately + 1, &mut self.rng);
         let reason = format!("{}; for {time:?}", suspect.how).into();
         let ruling = if self.rng.random::<f64>() >= self.settings.enforcement[detector as usize] {
             Ruling::ByChance
-        } else if self.eject(endpoint, &reason) {
+        } else if self.eject(Arc::clone(&snapshot), endpoint, &reason) {
             self.ejections.entry(serial).or_default().begin(time);
             Ruling::Ejected
         } else {
@@ -240,22 +238,19 @@ impl Worker {
     }
 
     /// Ejects `endpoint`, unless too many are out.
-    fn eject(&self, endpoint: &Endpoint, reason: &Reason) -> bool {
-        loop {
-            let snapshot = self.upstream.snapshot();
-            if !may_eject(&snapshot, self.settings.max_ejected) {
-                return false;
-            }
-            // Who else changed something may have ejected somebody.
+    fn eject(&self, mut snapshot: Arc<Snapshot>, endpoint: &Endpoint, reason: &Reason) -> bool {
+        while may_eject(&snapshot, self.settings.max_ejected) {
             let change = Change::new()
                 .if_generation(snapshot.generation())
                 .eject(endpoint.id().clone(), reason.clone());
             match apply(&self.upstream, change) {
-                Some(Err(ChangeError::Stale { .. })) => {}
+                // Who else changed something may have ejected somebody.
+                Some(Err(ChangeError::Stale { .. })) => snapshot = self.upstream.snapshot(),
                 Some(Err(_)) => return false,
                 _ => return true,
             }
         }
+        false
     }
 
     /// Brings those back whose time is over.
@@ -266,10 +261,7 @@ impl Worker {
         let over: Vec<u64> = over.map(|(serial, _)| *serial).collect();
         for serial in over {
             self.end(serial, self.settings.has_probation);
-            let snapshot = self.upstream.snapshot();
-            let mut members = snapshot.members().iter();
-            let member = members.find(|member| member.record().serial() == serial);
-            if let Some(member) = member {
+            if let Some((member, _)) = member(&self.upstream.snapshot(), serial) {
                 let change = Change::new().restore(member.id().clone(), "its time is over");
                 // An error means that it left meanwhile.
                 let _left = apply(&self.upstream, change);
@@ -301,12 +293,14 @@ impl Worker {
             tally.begin(is_on_probation);
         }
     }
+}
 
-    fn is_available(&self, endpoint: &Endpoint) -> bool {
-        let snapshot = self.upstream.snapshot();
-        let found = snapshot.get(endpoint.id());
-        found.is_some_and(|(_, availability)| availability.is_available())
-    }
+/// The member whose record has this serial, and its availability.
+fn member(snapshot: &Snapshot, serial: u64) -> Option<(&Arc<Endpoint>, Availability)> {
+    let members = snapshot.members().iter().zip(snapshot.availability());
+    members
+        .map(|(member, &availability)| (member, availability))
+        .find(|(member, _)| member.record().serial() == serial)
 }
 
 const fn ends_an_ejection(event: &Event) -> bool {
