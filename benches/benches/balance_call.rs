@@ -11,16 +11,11 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
-    thread,
-    time::Duration,
 };
 
-use criterion::{
-    BenchmarkId, Criterion, criterion_group, criterion_main,
-    measurement::{Measurement, WallTime},
-};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tightrope_balance::{Balance, LeastRequest};
-use tightrope_benches::upstream;
+use tightrope_benches::{together, upstream};
 use tightrope_upstream::{Pick, Picked};
 use tower::{
     Service,
@@ -30,7 +25,6 @@ use tower::{
 };
 
 const ENDPOINTS: [u32; 2] = [10, 100];
-const THREADS: u32 = 2;
 
 /// Answers at once: with the pick where there is one, so that it lasts until the answer is used.
 #[derive(Clone)]
@@ -100,18 +94,6 @@ fn alone(criterion: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-/// The time in which each of the threads makes this many calls.
-fn together(calls: u64, make: impl Fn() -> Box<dyn FnMut() + Send>) -> Duration {
-    let callers: Vec<_> = (0..THREADS).map(|_| make()).collect();
-    let start = WallTime.start();
-    thread::scope(|scope| {
-        for mut caller in callers {
-            scope.spawn(move || (0..calls).for_each(|_| caller()));
-        }
-    });
-    WallTime.end(start)
 }
 
 fn shared(criterion: &mut Criterion) {

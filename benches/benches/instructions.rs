@@ -1,7 +1,9 @@
 //! Picks to be counted in instructions, which do not depend on what else the machine does.
 //!
 //! Takes a strategy, a number of endpoints and a number of picks; without them it makes one pick
-//! by each strategy. Every pick ends well. Two runs under callgrind differ by what their picks cost:
+//! by each. Every pick ends well. In place of a strategy, `outcome/health` and the like make
+//! attempts that somebody listens to, as the bench `outcome` does. Two runs under callgrind differ by
+//! what their picks cost:
 //!
 //! ```text
 //! cargo bench -p tightrope-benches --bench instructions --no-run
@@ -14,7 +16,11 @@
 use std::{env, hint::black_box};
 
 use tightrope_balance::Balance;
-use tightrope_benches::{Make, STRATEGIES, context, upstream};
+use tightrope_benches::{
+    Make, STRATEGIES, context,
+    outcome::{Attempts, LISTENERS, Listeners},
+    upstream,
+};
 use tightrope_upstream::Outcome;
 
 fn picks(make: Make, endpoints: u32, picks: u32) {
@@ -27,16 +33,27 @@ fn picks(make: Make, endpoints: u32, picks: u32) {
     }
 }
 
+fn attempts(listeners: Listeners, endpoints: u32, count: u32) {
+    let attempts = Attempts::new(listeners, endpoints);
+    let mut attempt = attempts.caller();
+    (0..count).for_each(|_| attempt());
+}
+
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.as_slice() {
-        [strategy, endpoints, count] => {
-            let (_, make) = STRATEGIES
-                .iter()
-                .find(|(name, _)| name == strategy)
-                .unwrap();
-            picks(*make, endpoints.parse().unwrap(), count.parse().unwrap());
+        [what, endpoints, count] => {
+            let (endpoints, count) = (endpoints.parse().unwrap(), count.parse().unwrap());
+            if let Some(who) = what.strip_prefix("outcome/") {
+                let (_, listeners) = LISTENERS.iter().find(|(name, _)| *name == who).unwrap();
+                return attempts(*listeners, endpoints, count);
+            }
+            let (_, make) = STRATEGIES.iter().find(|(name, _)| name == what).unwrap();
+            picks(*make, endpoints, count);
         }
-        _ => STRATEGIES.iter().for_each(|(_, make)| picks(*make, 2, 1)),
+        _ => {
+            STRATEGIES.iter().for_each(|(_, make)| picks(*make, 2, 1));
+            LISTENERS.iter().for_each(|(_, who)| attempts(*who, 2, 1));
+        }
     }
 }

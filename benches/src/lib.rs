@@ -1,4 +1,5 @@
-//! What the benchmarks of tightrope share: sets of endpoints, and the strategies to choose by.
+//! What the benchmarks of tightrope share: sets of endpoints, the strategies to choose by, and
+//! attempts that somebody listens to.
 //!
 //! One criterion target for each subject, in `benches/`; run one with
 //! `cargo bench -p tightrope-benches --bench pick`.
@@ -9,8 +10,15 @@
     reason = "a benchmark may panic"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr};
+pub mod outcome;
 
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    thread,
+    time::Duration,
+};
+
+use criterion::measurement::{Measurement, WallTime};
 use tightrope_balance::{
     Bounded, Context, FailOpen, Jump, LeastRequest, Maglev, PeakEwma, Rendezvous, RingHash,
     RoundRobin, Strategy, WeightedRandom, envoy, nginx,
@@ -71,4 +79,16 @@ pub fn context(n: u32, key: &mut [u8; 8]) -> Context<'_> {
     Context::new()
         .with_client(Ipv4Addr::from_bits(n).into())
         .with_key(key)
+}
+
+/// The time in which each of two threads makes this many calls, by what `caller` makes for it.
+pub fn together(calls: u64, caller: impl Fn() -> Box<dyn FnMut() + Send>) -> Duration {
+    let callers: Vec<_> = (0..2).map(|_| caller()).collect();
+    let start = WallTime.start();
+    thread::scope(|scope| {
+        for mut caller in callers {
+            scope.spawn(move || (0..calls).for_each(|_| caller()));
+        }
+    });
+    WallTime.end(start)
 }
