@@ -58,8 +58,8 @@ pub(super) struct Tell {
 pub(super) struct Tallies {
     limits: Limits,
     tells: mpsc::Sender<Tell>,
-    /// In order of their serials.
-    all: ArcSwap<Vec<Arc<Tally>>>,
+    /// By their serials, in order. These stand here too, so that a search reads one piece of memory.
+    all: ArcSwap<Vec<(u64, Arc<Tally>)>>,
 }
 
 // === impl Tally ===
@@ -157,8 +157,16 @@ impl Tallies {
     /// That of the endpoint whose record has this serial.
     pub(super) fn find(&self, serial: u64) -> Option<Arc<Tally>> {
         let all = self.all.load();
-        let place = all.binary_search_by_key(&serial, |tally| tally.serial);
-        place.ok().map(|place| Arc::clone(&all[place]))
+        // Serials are given in turn: it is no further from the first than its serial is from that
+        // one's, and just there if all joined together.
+        let ahead = serial.checked_sub(all.first()?.0)?;
+        let most = all.len().min(usize::try_from(ahead).ok()? + 1);
+        let (last, before) = all[..most].split_last()?;
+        if last.0 == serial {
+            return Some(Arc::clone(&last.1));
+        }
+        let place = before.binary_search_by_key(&serial, |(serial, _)| *serial);
+        place.ok().map(|place| Arc::clone(&before[place].1))
     }
 }
 
@@ -168,14 +176,63 @@ impl Follower for Tallies {
         let members = snapshot.members().iter();
         let mut serials: Vec<u64> = members.map(|member| member.record().serial()).collect();
         serials.sort_unstable();
-        if serials.iter().eq(before.iter().map(|tally| &tally.serial)) {
+        if serials.iter().eq(before.iter().map(|(serial, _)| serial)) {
             return;
         }
         let tally = |serial| {
             let new = || Arc::new(Tally::new(serial, self.limits, self.tells.clone()));
-            self.find(serial).unwrap_or_else(new)
+            (serial, self.find(serial).unwrap_or_else(new))
         };
         self.all
             .store(Arc::new(serials.into_iter().map(tally).collect()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tightrope_upstream::{Change, EndpointSpec, Upstream};
+
+    use super::*;
+
+    #[test]
+    fn members_are_found_whenever_they_joined_and_nobody_else_is() {
+        let upstream = Upstream::new("test");
+        let limits = Limits {
+            failures: None,
+            gateway: None,
+            local: None,
+            judges_latency: false,
+        };
+        let tallies = Arc::new(Tallies::new(limits, mpsc::channel(1).0));
+        let follower: Arc<dyn Follower> = Arc::<Tallies>::clone(&tallies);
+        upstream.follow(Arc::downgrade(&follower));
+        let serials = || -> Vec<u64> {
+            let members = upstream.snapshot();
+            let members = members.members().iter();
+            members.map(|member| member.record().serial()).collect()
+        };
+        assert!(tallies.find(1).is_none());
+
+        let spec = |n: u16| EndpointSpec::new(format!("10.0.0.1:{}", n + 1).parse().unwrap());
+        let mut gone = Vec::new();
+        // All at once, then every third leaves, then some join, then the first leave.
+        for change in [
+            Change::new().replace((0..60).map(spec)),
+            Change::new().replace((0..60).filter(|n| n % 3 > 0).map(spec)),
+            Change::new().replace((0..90).filter(|n| n % 3 > 0).map(spec)),
+            Change::new().replace((40..90).filter(|n| n % 3 > 0).map(spec)),
+        ] {
+            let before = serials();
+            upstream.apply(change).unwrap();
+            let members = serials();
+            gone.extend(before.into_iter().filter(|it| !members.contains(it)));
+            for &serial in &members {
+                assert_eq!(tallies.find(serial).unwrap().serial, serial);
+            }
+            for serial in gone.iter().copied().chain([0, u64::MAX]) {
+                assert!(tallies.find(serial).is_none());
+            }
+        }
+        assert_eq!(gone.len(), 46);
     }
 }
