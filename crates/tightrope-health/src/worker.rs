@@ -338,7 +338,7 @@ impl Monitor {
     /// nothing of how the endpoint is now.
     fn was_ejected_before(&self, began: Instant) -> bool {
         let ejection = self.endpoint.record().status().ejection;
-        ejection.value() == Ejection::Ejected && began.elapsed() < ejection.age()
+        ejection.value() != Ejection::In && began.elapsed() < ejection.age()
     }
 }
 

@@ -149,7 +149,7 @@ fn restore_all(upstream: &Upstream) -> Result<(), ChangeError> {
     let snapshot = upstream.snapshot();
     let members = snapshot.members().iter();
     let ejected =
-        members.filter(|member| member.record().status().ejection.value() == Ejection::Ejected);
+        members.filter(|member| member.record().status().ejection.value() != Ejection::In);
     let change = ejected.fold(Change::new(), |change, member| {
         change.restore(member.id().clone(), "outliers are not detected any more")
     });

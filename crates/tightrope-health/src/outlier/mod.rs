@@ -13,13 +13,13 @@
 //! | [`SuccessRate`](Detector::SuccessRate) | who succeeds less often than the fleet does | 1.9 deviations below the mean |
 //! | [`FailureShare`](Detector::FailureShare) | who fails this often | off |
 //! | [`Latency`](Detector::Latency) | who takes this many times as long as the fleet does | off |
-//! | [`Probation`](Detector::Probation) | the first failure after an ejection | on |
+//! | [`Probation`](Detector::Probation) | the first attempt after an ejection, while it is on trial | on |
 //!
 //! Only failures whose [fault](tightrope_upstream::Failure::fault) lies with the endpoint count: not
 //! those of a client, of this process and its limits, nor attempts that were given up.
 //!
 //! The rules and numbers are those of Envoy, as gRPC has them too, but for these: an endpoint comes
-//! back when its time is over rather than at the next sweep; a first failure then takes it out again
+//! back when its time is over rather than at the next sweep, and then one attempt decides
 //! ([linkerd's](https://linkerd.io) circuit breaker does so); answers to requests that were sent
 //! before it was ejected are ignored; and at least one endpoint may be ejected, however few there
 //! are, but never the last that is available.

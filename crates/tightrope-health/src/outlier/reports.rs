@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Detector,
-    tally::{Tallies, Tally},
+    tally::{News, Tallies, Tally},
 };
 use crate::observe::{Listen, Listening};
 
@@ -109,11 +109,9 @@ impl Attempt {
                 self.answered();
                 tally.succeeded();
                 for row in [&tally.failures, &tally.gateway, &tally.local] {
-                    Tally::end_row(row);
+                    tally.end_row(row);
                 }
-                if tally.is_on_probation.load(Ordering::Relaxed) {
-                    tally.is_on_probation.store(false, Ordering::Relaxed);
-                }
+                tally.pass(self.era);
             }
             Outcome::Failure(failure) if failure.fault() == Fault::Upstream => self.failed(failure),
             _ => {}
@@ -122,12 +120,12 @@ impl Attempt {
 
     fn failed(&self, failure: Failure) {
         let (tally, kind) = (&*self.tally, Kind::of(failure));
-        if tally.is_on_probation.load(Ordering::Relaxed) {
-            tally.tell(self.era, Detector::Probation, 1, failure);
+        if tally.is_in_doubt() {
+            self.tell(Detector::Probation, 1, failure);
         }
         if kind != Kind::Local {
             self.answered();
-            Tally::end_row(&tally.local);
+            tally.end_row(&tally.local);
         } else if tally.limits.local.is_some() {
             // It is none of the other detectors' business.
             return self.count(Detector::LocalFailures, failure);
@@ -135,7 +133,7 @@ impl Attempt {
         tally.failed();
         self.count(Detector::ConsecutiveFailures, failure);
         if kind == Kind::Answer {
-            Tally::end_row(&tally.gateway);
+            tally.end_row(&tally.gateway);
         } else {
             self.count(Detector::GatewayFailures, failure);
         }
@@ -150,10 +148,19 @@ impl Attempt {
             _ => (&tally.failures, limits.failures),
         };
         let Some(most) = most else { return };
-        let failures = Tally::in_a_row(row);
+        let failures = tally.in_a_row(row);
         if failures >= most {
-            tally.tell(self.era, detector, failures, last);
+            self.tell(detector, failures, last);
         }
+    }
+
+    fn tell(&self, detector: Detector, failures: u32, last: Failure) {
+        let news = News::Failed {
+            detector,
+            failures,
+            last,
+        };
+        self.tally.tell(self.era, news);
     }
 
     fn answered(&self) {

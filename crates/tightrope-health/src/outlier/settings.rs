@@ -24,12 +24,13 @@ use super::{
 ///
 /// An ejection lasts 30 s times the number of ejections that the endpoint had lately, 5 minutes at
 /// most. Each sweep that finds an endpoint in takes one from that number. When its time is over the
-/// endpoint is on probation: its first failure ejects it again, its first success makes it like any
-/// other. A probe that passes ends an ejection before its time, see
+/// endpoint is on trial, with one attempt at a time: if that fails it is ejected again, if it succeeds the
+/// endpoint is like any other. A probe that passes ends an ejection before its time, see
 /// [`HealthCheck`](crate::HealthCheck).
 ///
 /// **Of how many?** At most one in ten of those in service may be ejected at a time, and always one,
-/// unless nobody else is available: where two are left one may go, the last one never. Whom probes
+/// unless nobody else is available: where two are left one may go, the last one never. Who is on trial
+/// counts as ejected in this. Whom probes
 /// found unhealthy already is not ejected: probes bring it back.
 ///
 /// ```
@@ -81,6 +82,7 @@ impl OutlierDetection {
                 failures: Some(5),
                 gateway: None,
                 local: None,
+                memory: Duration::ZERO,
                 judges_latency: false,
             },
             settings: Settings {
@@ -95,10 +97,37 @@ impl OutlierDetection {
                     jitter: Duration::ZERO,
                 },
                 max_ejected: 0.1,
+                min_available: 1,
                 enforcement: [1.0; Detector::ALL.len()],
             },
             seed: RandomState::new().hash_one(upstream.name()),
         }
+    }
+
+    /// What nginx does by its `max_fails` and `fail_timeout`: an endpoint that gave no answer `max_fails`
+    /// times, without a success that came later than `fail_timeout` after the last, is out for
+    /// `fail_timeout`, and then on trial. All may be out at once. Compares nobody.
+    ///
+    /// nginx counts time in whole seconds and lets a server back only in the second after the last of
+    /// `fail_timeout`, so it is out for up to a second more there. Where `proxy_next_upstream` names statuses,
+    /// set [`with_consecutive_failures`](Self::with_consecutive_failures) in place of
+    /// [`with_local_failures`](Self::with_local_failures), so that they count as well. `max_fails=0` is no detection.
+    ///
+    /// # Errors
+    /// One of the two is zero.
+    pub fn nginx(
+        upstream: &Upstream,
+        max_fails: u32,
+        fail_timeout: Duration,
+    ) -> Result<Self, OutlierError> {
+        let detection = Self::new(upstream)
+            .with_consecutive_failures(None)?
+            .with_local_failures(Some(max_fails))?
+            .with_success_rate(None)
+            .with_memory(fail_timeout)
+            .with_times(fail_timeout, fail_timeout)?
+            .with_max_ejected(1.0)?;
+        Ok(detection.with_min_available(0))
     }
 
     /// Ejects after this many failures in a row; none: never. Default: 5.
@@ -150,7 +179,17 @@ impl OutlierDetection {
         self
     }
 
-    /// Whether the first failure after an ejection is one too many. Default: yes.
+    /// Lets a success end a row of failures only when it comes this long after the last of them, so that
+    /// failures among successes add up. Default: zero, a row is ended by any success.
+    pub const fn with_memory(mut self, memory: Duration) -> Self {
+        self.limits.memory = memory;
+        self
+    }
+
+    /// Whether an endpoint is [on trial](tightrope_upstream::Ejection::OnTrial) when its time is over, with
+    /// one attempt at a time until the first ends: a success brings it back, a failure ejects it again.
+    /// Where nobody else is available it comes back with all of its share, and only its first failure is
+    /// one too many. Default: yes.
     pub const fn with_probation(mut self, has_probation: bool) -> Self {
         self.settings.has_probation = has_probation;
         self
@@ -202,6 +241,14 @@ impl OutlierDetection {
         }
         self.settings.max_ejected = share;
         Ok(self)
+    }
+
+    /// Ejects nobody where fewer others than this would be left, available and not on trial. Default: 1, so
+    /// that the last one stays. With 0 all may be ejected, as by nginx; all requests fail then until the time
+    /// of one of them is over. An endpoint that was alone from the start is never ejected.
+    pub const fn with_min_available(mut self, endpoints: usize) -> Self {
+        self.settings.min_available = endpoints;
+        self
     }
 
     /// Ejects whom `detector` finds only this often, by chance: 0 is a dry run, whose

@@ -1,13 +1,16 @@
 //! What live traffic told of each endpoint since the last sweep.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use tightrope_upstream::{Failure, Follower, Snapshot};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{Detector, fleet::Score};
 
@@ -22,7 +25,11 @@ pub(super) struct Tally {
     tells: mpsc::Sender<Tell>,
     /// Which ejection it is: answers to what was sent in an earlier one are ignored.
     pub(super) era: AtomicU32,
-    pub(super) is_on_probation: AtomicBool,
+    trial: AtomicU8,
+    /// When the last of those in a row was, in ns since the tallies began; kept where rows are
+    /// remembered.
+    failed_at: AtomicU64,
+    epoch: Instant,
     /// In a row.
     pub(super) failures: AtomicU32,
     pub(super) gateway: AtomicU32,
@@ -33,6 +40,11 @@ pub(super) struct Tally {
     answered: AtomicU64,
 }
 
+/// Whether an endpoint is on trial: not, or nothing ended yet, or it succeeded.
+const NONE: u8 = 0;
+const OPEN: u8 = 1;
+const PASSED: u8 = 2;
+
 /// How many failures in a row are too many, of each kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -40,23 +52,36 @@ pub(super) struct Limits {
     pub(super) gateway: Option<u32>,
     /// If there is one, the others count answers only.
     pub(super) local: Option<u32>,
+    /// A success ends a row this long after the last of it.
+    pub(super) memory: Duration,
     pub(super) judges_latency: bool,
 }
 
-/// Somebody failed too often in a row.
+/// Something that is not to wait for a sweep.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tell {
     pub(super) serial: u64,
     pub(super) era: u32,
-    pub(super) detector: Detector,
-    pub(super) failures: u32,
-    pub(super) last: Failure,
+    pub(super) news: News,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    /// It failed too often in a row.
+    Failed {
+        detector: Detector,
+        failures: u32,
+        last: Failure,
+    },
+    /// It succeeded on trial.
+    Passed,
 }
 
 /// The tallies of all members: read for every request, made anew when somebody joins or leaves.
 #[derive(Debug)]
 pub(super) struct Tallies {
     limits: Limits,
+    epoch: Instant,
     tells: mpsc::Sender<Tell>,
     /// By their serials, in order. These stand here too, so that a search reads one piece of memory.
     all: ArcSwap<Vec<(u64, Arc<Tally>)>>,
@@ -65,13 +90,15 @@ pub(super) struct Tallies {
 // === impl Tally ===
 
 impl Tally {
-    const fn new(serial: u64, limits: Limits, tells: mpsc::Sender<Tell>) -> Self {
+    const fn new(serial: u64, limits: Limits, epoch: Instant, tells: mpsc::Sender<Tell>) -> Self {
         Self {
             serial,
             limits,
             tells,
+            epoch,
+            failed_at: AtomicU64::new(0),
             era: AtomicU32::new(0),
-            is_on_probation: AtomicBool::new(false),
+            trial: AtomicU8::new(NONE),
             failures: AtomicU32::new(0),
             gateway: AtomicU32::new(0),
             local: AtomicU32::new(0),
@@ -82,15 +109,13 @@ impl Tally {
         }
     }
 
-    /// Tells that there were so many failures in a row.
-    pub(super) fn tell(&self, era: u32, detector: Detector, failures: u32, last: Failure) {
+    /// Tells what happened in this era.
+    pub(super) fn tell(&self, era: u32, news: News) {
         // An error means that the queue is full, or nobody reads it any more.
         let _dropped = self.tells.try_send(Tell {
             serial: self.serial,
             era,
-            detector,
-            failures,
-            last,
+            news,
         });
     }
 
@@ -110,15 +135,54 @@ impl Tally {
     }
 
     /// Counts one more in a row; gives how many that makes.
-    pub(super) fn in_a_row(count: &AtomicU32) -> u32 {
+    pub(super) fn in_a_row(&self, count: &AtomicU32) -> u32 {
+        if !self.limits.memory.is_zero() {
+            self.failed_at.store(self.age(), Ordering::Relaxed);
+        }
         count.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Ends a row. Writes nothing where there is none, which is nearly always.
-    pub(super) fn end_row(count: &AtomicU32) {
-        if count.load(Ordering::Relaxed) != 0 {
+    /// Ends a row, unless it is remembered. Writes nothing where there is none, which is nearly always.
+    pub(super) fn end_row(&self, count: &AtomicU32) {
+        if count.load(Ordering::Relaxed) != 0 && !self.remembers() {
             count.store(0, Ordering::Relaxed);
         }
+    }
+
+    fn remembers(&self) -> bool {
+        let memory = self.limits.memory;
+        let ago = || {
+            self.age()
+                .saturating_sub(self.failed_at.load(Ordering::Relaxed))
+        };
+        !memory.is_zero() && Duration::from_nanos(ago()) <= memory
+    }
+
+    /// In ns.
+    fn age(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
+    }
+
+    /// Tells that it succeeded on trial, if it is, until that was seen to.
+    pub(super) fn pass(&self, era: u32) {
+        if self.trial.load(Ordering::Relaxed) != NONE {
+            self.trial.store(PASSED, Ordering::Relaxed);
+            self.tell(era, News::Passed);
+        }
+    }
+
+    /// Whether it is on trial and did not succeed yet.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.trial.load(Ordering::Relaxed) == OPEN
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.trial.load(Ordering::Relaxed) != NONE
+    }
+
+    /// Not a new era: what others report of it is of now.
+    pub(super) fn end_trial(&self) {
+        self.trial.store(NONE, Ordering::Relaxed);
     }
 
     /// What was counted since the last time, which begins anew.
@@ -132,14 +196,14 @@ impl Tally {
     }
 
     /// Forgets everything, and what is told of requests that were sent before.
-    pub(super) fn begin(&self, is_on_probation: bool) {
+    pub(super) fn begin(&self, is_on_trial: bool) {
         self.era.fetch_add(1, Ordering::Relaxed);
         for row in [&self.failures, &self.gateway, &self.local] {
             row.store(0, Ordering::Relaxed);
         }
         self.take();
-        self.is_on_probation
-            .store(is_on_probation, Ordering::Relaxed);
+        let trial = if is_on_trial { OPEN } else { NONE };
+        self.trial.store(trial, Ordering::Relaxed);
     }
 }
 
@@ -149,6 +213,7 @@ impl Tallies {
     pub(super) fn new(limits: Limits, tells: mpsc::Sender<Tell>) -> Self {
         Self {
             limits,
+            epoch: Instant::now(),
             tells,
             all: ArcSwap::default(),
         }
@@ -180,7 +245,8 @@ impl Follower for Tallies {
             return;
         }
         let tally = |serial| {
-            let new = || Arc::new(Tally::new(serial, self.limits, self.tells.clone()));
+            let (limits, tells) = (self.limits, self.tells.clone());
+            let new = || Arc::new(Tally::new(serial, limits, self.epoch, tells));
             (serial, self.find(serial).unwrap_or_else(new))
         };
         self.all
@@ -201,6 +267,7 @@ mod tests {
             failures: None,
             gateway: None,
             local: None,
+            memory: Duration::ZERO,
             judges_latency: false,
         };
         let tallies = Arc::new(Tallies::new(limits, mpsc::channel(1).0));

@@ -22,7 +22,7 @@ use super::{
     counts::Ruling,
     ejection::{Ejections, Times},
     fleet::Outlier,
-    tally::{Tallies, Tell},
+    tally::{News, Tallies, Tell},
 };
 
 /// How to judge.
@@ -35,6 +35,7 @@ pub(super) struct Settings {
     pub(super) has_probation: bool,
     pub(super) times: Times,
     pub(super) max_ejected: f64,
+    pub(super) min_available: usize,
     pub(super) enforcement: [f64; Detector::ALL.len()],
 }
 
@@ -103,16 +104,18 @@ impl Worker {
         }
     }
 
-    /// Begins the time of those who are ejected already: nobody else would restore them.
+    /// Takes over those who are out already: nobody else would bring them back.
     fn adopt(&mut self) {
         for member in self.upstream.snapshot().members() {
             let record = member.record();
-            if record.status().ejection.value() == Ejection::Ejected {
-                let time = self.settings.times.draw(1, &mut self.rng);
-                self.ejections
-                    .entry(record.serial())
-                    .or_default()
-                    .begin(time);
+            match record.status().ejection.value() {
+                Ejection::Ejected => {
+                    let time = self.settings.times.draw(1, &mut self.rng);
+                    let ejections = self.ejections.entry(record.serial()).or_default();
+                    ejections.begin(time);
+                }
+                Ejection::OnTrial => self.end(record.serial(), true),
+                _ => {}
             }
         }
     }
@@ -133,7 +136,7 @@ impl Worker {
         self.restore(now);
     }
 
-    /// Takes in that somebody failed too often in a row.
+    /// Takes in that somebody failed too often in a row, or succeeded on trial.
     fn told(&mut self, tell: Tell) {
         let is_news = self
             .tallies
@@ -142,18 +145,45 @@ impl Worker {
         if !is_news {
             return;
         }
-        let how = match tell.detector {
-            Detector::Probation => format!("failed on probation: {}", tell.last),
-            _ => format!(
-                "{} failures in a row, the last: {}",
-                tell.failures, tell.last
+        let (detector, how) = match tell.news {
+            News::Failed {
+                detector: Detector::Probation,
+                last,
+                ..
+            } => (Detector::Probation, format!("failed on trial: {last}")),
+            News::Failed {
+                detector,
+                failures,
+                last,
+            } => (
+                detector,
+                format!("{failures} failures in a row, the last: {last}"),
             ),
+            News::Passed => return self.passed(tell.serial),
         };
         self.judge(&Suspect {
             serial: tell.serial,
-            detector: tell.detector,
+            detector,
             how,
         });
+    }
+
+    /// Brings somebody back who succeeded on trial.
+    fn passed(&self, serial: u64) {
+        if let Some(tally) = self.tallies.find(serial) {
+            tally.end_trial();
+        }
+        self.readmit(serial, "it succeeded on trial");
+    }
+
+    fn readmit(&self, serial: u64, reason: &'static str) {
+        if let Some((member, _)) = member(&self.upstream.snapshot(), serial) {
+            // An error means that it left meanwhile.
+            let _left = apply(
+                &self.upstream,
+                Change::new().restore(member.id().clone(), reason),
+            );
+        }
     }
 
     /// Compares all members with each other, by what was counted since the last time.
@@ -235,11 +265,15 @@ impl Worker {
         if let Some(tally) = self.tallies.find(serial) {
             tally.begin(false);
         }
+        if ruling != Ruling::Ejected {
+            // Who was on trial is not any more, since nothing else would end that.
+            self.readmit(serial, "spared");
+        }
     }
 
     /// Ejects `endpoint`, unless too many are out.
     fn eject(&self, mut snapshot: Arc<Snapshot>, endpoint: &Endpoint, reason: &Reason) -> bool {
-        while may_eject(&snapshot, self.settings.max_ejected) {
+        while self.settings.allow(&snapshot, endpoint) {
             let change = Change::new()
                 .if_generation(snapshot.generation())
                 .eject(endpoint.id().clone(), reason.clone());
@@ -253,19 +287,29 @@ impl Worker {
         false
     }
 
-    /// Brings those back whose time is over.
+    /// Tries those out whose time is over, or brings them back.
     fn restore(&mut self, now: Instant) {
         let over = |ejections: &Ejections| ejections.until().is_some_and(|until| until <= now);
         let ejections = self.ejections.iter();
         let over = ejections.filter(|(_, ejections)| over(ejections));
         let over: Vec<u64> = over.map(|(serial, _)| *serial).collect();
         for serial in over {
-            self.end(serial, self.settings.has_probation);
-            if let Some((member, _)) = member(&self.upstream.snapshot(), serial) {
-                let change = Change::new().restore(member.id().clone(), "its time is over");
-                // An error means that it left meanwhile.
-                let _left = apply(&self.upstream, change);
-            }
+            let has_probation = self.settings.has_probation;
+            self.end(serial, has_probation);
+            let snapshot = self.upstream.snapshot();
+            let Some((member, _)) = member(&snapshot, serial) else {
+                continue;
+            };
+            let (change, id) = (Change::new(), member.id().clone());
+            let reason = "its time is over";
+            // One attempt at a time will not do where it is all there is.
+            let change = if has_probation && others(&snapshot, member).next().is_some() {
+                change.try_out(id, reason)
+            } else {
+                change.restore(id, reason)
+            };
+            // An error means that it left meanwhile.
+            let _left = apply(&self.upstream, change);
         }
     }
 
@@ -278,19 +322,25 @@ impl Worker {
                 .ejections
                 .get(&serial)
                 .is_some_and(|ejections| ejections.until().is_some());
-            if is_out && member.record().status().ejection.value() == Ejection::In {
+            let is_on_trial = || {
+                let tally = self.tallies.find(serial);
+                tally.is_some_and(|tally| tally.is_on_trial())
+            };
+            if (is_out || is_on_trial())
+                && member.record().status().ejection.value() == Ejection::In
+            {
                 self.end(serial, false);
             }
         }
     }
 
     /// Ends an ejection here; the upstream is told apart from this.
-    fn end(&mut self, serial: u64, is_on_probation: bool) {
+    fn end(&mut self, serial: u64, is_on_trial: bool) {
         if let Some(ejections) = self.ejections.get_mut(&serial) {
             ejections.end();
         }
         if let Some(tally) = self.tallies.find(serial) {
-            tally.begin(is_on_probation);
+            tally.begin(is_on_trial);
         }
     }
 }
@@ -313,21 +363,40 @@ const fn ends_an_ejection(event: &Event) -> bool {
     )
 }
 
-/// Whether one more may go: somebody else must be available, and no more than this share of those in
-/// service be ejected then, or one.
-fn may_eject(snapshot: &Snapshot, share: f64) -> bool {
-    let in_service = snapshot.availability().iter();
-    let in_service = in_service.filter(|availability| availability.is_in_service());
-    // By their verdicts: who is unhealthy too, or drained, is ejected still when that is over.
-    let of_the_group = snapshot.candidates().iter();
-    let ejected = of_the_group.filter(|&&index| {
-        let status = snapshot.members()[index as usize].record().status();
-        status.ejection.value() == Ejection::Ejected
-    });
-    let ejected = ejected.count();
-    let most = (in_service.count() as f64 * share) as usize;
-    let most = most.max(usize::from(share > 0.0));
-    snapshot.available().len() > 1 && ejected < most
+// === impl Settings ===
+
+impl Settings {
+    /// Whether `endpoint` may go too: others must be left, and no more than the share of those in service
+    /// be ejected or on trial then, or one.
+    fn allow(&self, snapshot: &Snapshot, endpoint: &Endpoint) -> bool {
+        let in_service = snapshot.availability().iter();
+        let in_service = in_service.filter(|availability| availability.is_in_service());
+        let in_service = in_service.count();
+        // By their verdicts: who is unhealthy too, or drained, is ejected still when that is over.
+        let of_the_group = snapshot.candidates().iter();
+        let out = of_the_group.filter(|&&index| {
+            let member = &snapshot.members()[index as usize];
+            let status = member.record().status();
+            status.ejection.value() != Ejection::In && member.id() != endpoint.id()
+        });
+        let most = (in_service as f64 * self.max_ejected) as usize;
+        let most = most.max(usize::from(self.max_ejected > 0.0));
+        let left = others(snapshot, endpoint).take(self.min_available).count();
+        in_service > 1 && out.count() < most && left == self.min_available
+    }
+}
+
+/// Who else is available, and not on trial.
+fn others<'s>(
+    snapshot: &'s Snapshot,
+    endpoint: &'s Endpoint,
+) -> impl Iterator<Item = &'s Arc<Endpoint>> {
+    let available = snapshot.available().iter();
+    let available = available.map(|&index| &snapshot.members()[index as usize]);
+    available.filter(|member| {
+        member.id() != endpoint.id()
+            && member.record().status().ejection.value() != Ejection::OnTrial
+    })
 }
 
 /// Applies `change`; none where a follower panicked, which leaves the change made.

@@ -4,6 +4,8 @@
 mod cap;
 mod fleet;
 mod model;
+mod nginx;
 mod rows;
 mod times;
+mod trial;
 mod world;

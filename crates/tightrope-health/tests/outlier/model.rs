@@ -168,7 +168,11 @@ proptest! {
                 settle().await;
                 for (n, model) in models.iter().enumerate() {
                     let verdict = world.endpoint(n).record().status().ejection.value();
-                    let expected = if model.left > 0 { Ejection::Ejected } else { Ejection::In };
+                    let expected = match model {
+                        Model { left: 1.., .. } => Ejection::Ejected,
+                        Model { is_on_probation: true, .. } => Ejection::OnTrial,
+                        _ => Ejection::In,
+                    };
                     prop_assert_eq!(verdict, expected, "{}: {:?}", n, model);
                 }
             }

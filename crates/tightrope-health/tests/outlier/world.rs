@@ -26,10 +26,15 @@ impl World {
         count: usize,
         settings: impl FnOnce(OutlierDetection) -> OutlierDetection,
     ) -> Self {
+        Self::of(count, |upstream| settings(OutlierDetection::new(upstream)))
+    }
+
+    /// So many endpoints, watched by this detection.
+    pub(crate) fn of(count: usize, detection: impl FnOnce(&Upstream) -> OutlierDetection) -> Self {
         let upstream = Upstream::new("test");
         let specs = (0..count).map(|n| EndpointSpec::new(address(n).parse().unwrap()));
         upstream.apply(Change::new().replace(specs)).unwrap();
-        let task = settings(OutlierDetection::new(&upstream).with_seed(1)).spawn();
+        let task = detection(&upstream).with_seed(1).spawn();
         Self { upstream, task }
     }
 
