@@ -1,4 +1,5 @@
 //! What the crate does, through its public API. One program, so that it is linked once.
 
 mod contract;
+mod ejection;
 mod flows;
