@@ -4,6 +4,9 @@ use super::OutlierError;
 
 /// Ejects whose successes are rarer than those of the fleet: below the mean of the rates, less so many
 /// standard deviations. Envoy's rule; a fleet that fails as one has no outlier.
+///
+/// Where nobody else fails, deviations are small: of five or more endpoints by the default one is out
+/// for a single failure in a sweep. More requests between sweeps make that likelier, not rarer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SuccessRate {
     deviations: f64,
@@ -297,6 +300,14 @@ mod tests {
         );
         let wider = SuccessRate::new().with_deviations(2.1).unwrap();
         assert!(wider.outliers(&fleet(&scores)).is_empty());
+    }
+
+    #[test]
+    fn where_nobody_else_fails_a_single_failure_is_enough() {
+        let scores = [(100, 0), (100, 0), (100, 0), (100, 0), (99, 1)];
+        assert_eq!(places(SuccessRate::new().outliers(&fleet(&scores))), [4]);
+        let scores = [(1_000, 0), (1_000, 0), (1_000, 0), (1_000, 0), (999, 1)];
+        assert_eq!(places(SuccessRate::new().outliers(&fleet(&scores))), [4]);
     }
 
     #[test]
