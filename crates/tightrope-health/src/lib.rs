@@ -39,7 +39,7 @@
 //! | when you want | use |
 //! | --- | --- |
 //! | the health of an upstream's members to be watched | [`HealthCheck`], [`HealthTask`] |
-//! | to ask whether somebody listens | [`TcpProbe`] |
+//! | to ask whether somebody listens, and says what it should | [`TcpProbe`], [`ExpectedBytes`] |
 #![cfg_attr(
     feature = "http",
     doc = "| to ask over HTTP | [`HttpProbe`], [`ExpectedBody`] |"
@@ -77,7 +77,7 @@ pub use crate::{
     check::HealthCheck,
     error::HealthCheckError,
     observe::{Listen, Listening, LiveReports, Observe, ObserveLayer},
-    probe::{Probe, ProbeError, TcpProbe},
+    probe::{ExpectedBytes, Probe, ProbeError, TcpProbe, TcpProbeError},
     slow_start::SlowStart,
     task::HealthTask,
 };

@@ -1,8 +1,8 @@
 //! What can be moved between threads, shared and pinned.
 
 use tightrope_health::{
-    HealthCheck, HealthCheckError, HealthTask, LiveReports, Observe, ObserveLayer, Probe,
-    ProbeError, TcpProbe,
+    ExpectedBytes, HealthCheck, HealthCheckError, HealthTask, LiveReports, Observe, ObserveLayer,
+    Probe, ProbeError, TcpProbe, TcpProbeError,
     observe::{LiveAttempt, ResponseFuture},
     outlier::{
         OutlierCounts, OutlierDetection, OutlierError, OutlierReports, OutlierTask, Watched,
@@ -22,6 +22,7 @@ macro_rules! all {
 #[test]
 fn everything_can_be_sent_shared_and_moved() {
     all!(
+        ExpectedBytes,
         HealthCheck,
         HealthCheckError,
         HealthTask,
@@ -37,6 +38,7 @@ fn everything_can_be_sent_shared_and_moved() {
         ProbeError,
         ResponseFuture<(), (), ()>,
         TcpProbe,
+        TcpProbeError,
         Watched,
         Box<dyn Probe>,
     );

@@ -26,6 +26,10 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    pub(super) fn exchange(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Exchange(error.into())
+    }
+
     /// All of it in one line, causes included, as it stands in the events of the upstream:
     /// `probe: connect failed: Connection refused (os error 111)`.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Is HTTP answered as it should be?
 
-use std::{error::Error, fmt, net::SocketAddr, ops::RangeInclusive, pin::pin};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, pin::pin};
 
 use bytes::Bytes;
 use http::{
@@ -11,7 +11,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Address, Endpoint};
 
-use super::{Probe, ProbeError, ProbeFuture, connect::connect};
+use super::{Probe, ProbeError, ProbeFuture, connect::connect, excerpt::excerpt};
 
 /// Asks over HTTP/1.1, on a connection of its own for each probe, and looks at status and body.
 ///
@@ -110,9 +110,6 @@ pub enum HttpProbeError {
 
 /// The body is read up to this many bytes.
 const BODY_LIMIT: usize = 64 * 1024;
-
-/// This many characters of an unexpected body are told.
-const EXCERPT: usize = 64;
 
 // === impl HttpProbe ===
 
@@ -221,10 +218,12 @@ impl HttpProbe {
 
     async fn ask(&self, address: &Address) -> Result<(), ProbeError> {
         let stream = TokioIo::new(connect(address).await?);
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(exchange)?;
+        let (mut sender, connection) = http1::handshake(stream)
+            .await
+            .map_err(ProbeError::exchange)?;
         let answer = async {
             let response = sender.send_request(self.request(address)).await;
-            self.judge(response.map_err(exchange)?).await
+            self.judge(response.map_err(ProbeError::exchange)?).await
         };
         let (mut answer, connection) = (pin!(answer), pin!(connection));
         tokio::select! {
@@ -265,7 +264,7 @@ impl HttpProbe {
     async fn read(&self, mut body: Incoming) -> Result<Vec<u8>, ProbeError> {
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(exchange)?.into_data() else {
+            let Ok(data) = frame.map_err(ProbeError::exchange)?.into_data() else {
                 continue; // trailers
             };
             if data.len() > self.body_limit - bytes.len() {
@@ -297,18 +296,7 @@ impl ExpectedBody {
         if passes {
             return Ok(());
         }
-        // The body comes from elsewhere and goes into logs: short, and in printable characters.
-        let more = if body.chars().nth(EXCERPT).is_some() {
-            "..."
-        } else {
-            ""
-        };
-        let excerpt: String = body
-            .chars()
-            .take(EXCERPT)
-            .flat_map(char::escape_debug)
-            .collect();
-        let words = format!("body `{excerpt}{more}` {verb} `{expected}`");
+        let words = format!("body `{}` {verb} `{expected}`", excerpt(body));
         Err(ProbeError::Unexpected(words))
     }
 }
@@ -328,10 +316,6 @@ impl fmt::Display for Ranges<'_> {
         }
         Ok(())
     }
-}
-
-fn exchange(error: impl Error + Send + Sync + 'static) -> ProbeError {
-    ProbeError::Exchange(error.into())
 }
 
 /// What the `Host` header says by default.

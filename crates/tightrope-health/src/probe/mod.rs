@@ -1,6 +1,6 @@
 //! What a probe is, and those that come with the crate.
 //!
-//! [`TcpProbe`] asks whether somebody listens,
+//! [`TcpProbe`] asks whether somebody listens, and says what it should,
 #![cfg_attr(
     feature = "http",
     doc = "[`HttpProbe`] whether HTTP is answered as it should be."
@@ -14,6 +14,7 @@
 
 mod connect;
 mod error;
+mod excerpt;
 #[cfg(feature = "http")]
 mod http;
 mod tcp;
@@ -24,7 +25,10 @@ use tightrope_upstream::Endpoint;
 
 #[cfg(feature = "http")]
 pub use self::http::{ExpectedBody, HttpProbe, HttpProbeError};
-pub use self::{error::ProbeError, tcp::TcpProbe};
+pub use self::{
+    error::ProbeError,
+    tcp::{ExpectedBytes, TcpProbe, TcpProbeError},
+};
 
 /// The answer of a probe: nothing, or what was wrong.
 pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ProbeError>> + Send + 'a>>;
