@@ -7,7 +7,7 @@ use tightrope_health::{
     outlier::{
         OutlierCounts, OutlierDetection, OutlierError, OutlierReports, OutlierTask, Watched,
     },
-    probe::{ProbeFuture, check},
+    probe::{Place, ProbeFuture, check},
 };
 use tightrope_upstream::Endpoint;
 
@@ -35,6 +35,7 @@ fn everything_can_be_sent_shared_and_moved() {
         OutlierError,
         OutlierReports,
         OutlierTask,
+        Place,
         ProbeError,
         ResponseFuture<(), (), ()>,
         TcpProbe,

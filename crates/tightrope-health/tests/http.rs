@@ -8,7 +8,7 @@ use http::{HeaderValue, header};
 use tightrope_health::{
     ExpectedBody::{Contains, Exact},
     HttpProbe, HttpProbeError, ProbeError,
-    probe::check,
+    probe::{Place, check},
 };
 use tightrope_upstream::{Address, Change, Endpoint, EndpointSpec, Upstream};
 use tokio::{
@@ -259,6 +259,18 @@ async fn method_and_headers_are_the_users_to_choose() {
         "{request}"
     );
     assert_eq!(request.matches("host:").count(), 1);
+}
+
+#[tokio::test]
+async fn who_is_asked_elsewhere_is_asked_by_the_name_of_that_place() {
+    let (elsewhere, served) = server(answer(200, ""), Then::KeepOpen).await;
+    let address = elsewhere.address().clone();
+    let probe = probe().with_place(Place::Address(address.clone()));
+    let endpoint = endpoint("unreachable.invalid:80".parse().unwrap());
+    check(&probe, &endpoint, PLENTY).await.unwrap();
+    let request = served.await.unwrap();
+    let host = format!("\r\nhost: {address}\r\n");
+    assert!(request.contains(&host), "{request}");
 }
 
 #[tokio::test]

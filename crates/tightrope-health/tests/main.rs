@@ -4,5 +4,6 @@ mod auto_traits;
 mod check;
 mod http;
 mod outlier;
+mod place;
 mod slow_start;
 mod tcp;

@@ -11,7 +11,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Address, Endpoint};
 
-use super::{Probe, ProbeError, ProbeFuture, connect::connect, excerpt::excerpt};
+use super::{Place, Probe, ProbeError, ProbeFuture, connect::connect, excerpt::excerpt};
 
 /// Asks over HTTP/1.1, on a connection of its own for each probe, and looks at status and body.
 ///
@@ -63,6 +63,7 @@ use super::{Probe, ProbeError, ProbeFuture, connect::connect, excerpt::excerpt};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HttpProbe {
+    place: Place,
     method: Method,
     target: Uri,
     headers: HeaderMap,
@@ -139,6 +140,7 @@ impl HttpProbe {
         })?;
         let agent = HeaderValue::from_static("tightrope-health");
         Ok(Self {
+            place: Place::Traffic,
             method,
             target: target.into(),
             headers: HeaderMap::from_iter([(header::USER_AGENT, agent)]),
@@ -146,6 +148,12 @@ impl HttpProbe {
             body: None,
             body_limit: BODY_LIMIT,
         })
+    }
+
+    /// Asks there. Default: at the endpoint's address.
+    pub fn with_place(mut self, place: Place) -> Self {
+        self.place = place;
+        self
     }
 
     /// Expects a status in one of these ranges, and in no other. Default: 200 to 299.
@@ -189,8 +197,8 @@ impl HttpProbe {
 
     /// Sends this header, instead of an earlier one of the same name.
     ///
-    /// `Host` is, unless it is set, the endpoint's address, and `localhost` on a Unix socket, as in
-    /// nginx; `User-Agent` is `tightrope-health`.
+    /// `Host` is, unless it is set, the address that is connected to, and `localhost` on a Unix
+    /// socket, as in nginx; `User-Agent` is `tightrope-health`.
     ///
     /// # Errors
     /// It is one of those that say where the request ends and what becomes of the connection:
@@ -216,7 +224,8 @@ impl HttpProbe {
         Ok(self)
     }
 
-    async fn ask(&self, address: &Address) -> Result<(), ProbeError> {
+    async fn ask(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
+        let address = &self.place(endpoint)?;
         let stream = TokioIo::new(connect(address).await?);
         let (mut sender, connection) = http1::handshake(stream)
             .await
@@ -279,7 +288,11 @@ impl HttpProbe {
 
 impl Probe for HttpProbe {
     fn probe<'a>(&'a self, endpoint: &'a Endpoint) -> ProbeFuture<'a> {
-        Box::pin(self.ask(endpoint.address()))
+        Box::pin(self.ask(endpoint))
+    }
+
+    fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
+        self.place.of(endpoint)
     }
 }
 

@@ -9,6 +9,8 @@
     not(feature = "http"),
     doc = "`HttpProbe` (feature `http`) whether HTTP is answered as it should be."
 )]
+//! Each asks at the address of the endpoint, or at another [`Place`].
+//!
 //! One of your own is a type that implements [`Probe`]; [`check`] asks once, without a background
 //! task.
 
@@ -17,16 +19,18 @@ mod error;
 mod excerpt;
 #[cfg(feature = "http")]
 mod http;
+mod place;
 mod tcp;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use tightrope_upstream::Endpoint;
+use tightrope_upstream::{Address, Endpoint};
 
 #[cfg(feature = "http")]
 pub use self::http::{ExpectedBody, HttpProbe, HttpProbeError};
 pub use self::{
     error::ProbeError,
+    place::Place,
     tcp::{ExpectedBytes, TcpProbe, TcpProbeError},
 };
 
@@ -37,7 +41,7 @@ pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ProbeError>> +
 ///
 /// ```
 /// use tightrope_health::{Probe, ProbeError, probe::ProbeFuture};
-/// use tightrope_upstream::Endpoint;
+/// use tightrope_upstream::{Address, Endpoint};
 /// use tokio::{io::AsyncReadExt, net::TcpStream};
 ///
 /// /// Passes when the server greets with a line that starts with `220`, as SMTP does.
@@ -71,17 +75,34 @@ pub trait Probe: Send + Sync + 'static {
     /// The future is dropped when it takes too long, and when the endpoint leaves: that must close
     /// what it opened.
     fn probe<'a>(&'a self, endpoint: &'a Endpoint) -> ProbeFuture<'a>;
+
+    /// Where `endpoint` is asked. Whoever gives the same place for two endpoints says that the answer
+    /// of one is that of the other. Default: the endpoint's address.
+    ///
+    /// # Errors
+    /// Nowhere: what [`probe`](Self::probe) would fail with.
+    fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
+        Ok(endpoint.address().clone())
+    }
 }
 
 impl<P: Probe + ?Sized> Probe for Box<P> {
     fn probe<'a>(&'a self, endpoint: &'a Endpoint) -> ProbeFuture<'a> {
         (**self).probe(endpoint)
     }
+
+    fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
+        (**self).place(endpoint)
+    }
 }
 
 impl<P: Probe + ?Sized> Probe for Arc<P> {
     fn probe<'a>(&'a self, endpoint: &'a Endpoint) -> ProbeFuture<'a> {
         (**self).probe(endpoint)
+    }
+
+    fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
+        (**self).place(endpoint)
     }
 }
 

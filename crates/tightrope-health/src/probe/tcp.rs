@@ -4,7 +4,7 @@ use tightrope_upstream::{Address, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Probe, ProbeError, ProbeFuture,
+    Place, Probe, ProbeError, ProbeFuture,
     connect::{Stream, connect},
     excerpt::excerpt,
 };
@@ -31,6 +31,7 @@ use super::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TcpProbe {
+    place: Place,
     sent: Vec<u8>,
     expected: Option<ExpectedBytes>,
     answer_limit: usize,
@@ -72,10 +73,17 @@ impl TcpProbe {
     /// Connects.
     pub const fn new() -> Self {
         Self {
+            place: Place::Traffic,
             sent: Vec::new(),
             expected: None,
             answer_limit: ANSWER_LIMIT,
         }
+    }
+
+    /// Connects there. Default: to the endpoint's address.
+    pub fn with_place(mut self, place: Place) -> Self {
+        self.place = place;
+        self
     }
 
     /// Sends these bytes, before anything is read. Default: none.
@@ -114,8 +122,8 @@ impl TcpProbe {
         }
     }
 
-    async fn ask(&self, address: &Address) -> Result<(), ProbeError> {
-        let mut stream = connect(address).await?;
+    async fn ask(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
+        let mut stream = connect(&self.place(endpoint)?).await?;
         if !self.sent.is_empty() {
             let sent = stream.write_all(&self.sent).await;
             sent.map_err(ProbeError::exchange)?;
@@ -157,7 +165,11 @@ impl Default for TcpProbe {
 
 impl Probe for TcpProbe {
     fn probe<'a>(&'a self, endpoint: &'a Endpoint) -> ProbeFuture<'a> {
-        Box::pin(self.ask(endpoint.address()))
+        Box::pin(self.ask(endpoint))
+    }
+
+    fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
+        self.place.of(endpoint)
     }
 }
 
