@@ -8,12 +8,13 @@ use std::{
 };
 
 use tightrope_upstream::Upstream;
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::{
     HealthCheckError, HealthTask, Probe,
     observe::channel,
-    schedule::Schedule,
+    schedule::{Intervals, Schedule},
     threshold::Limits,
     worker::{Settings, Worker},
 };
@@ -21,7 +22,8 @@ use crate::{
 /// Probes all members of an upstream for as long as its [`HealthTask`] lives, and sets their health.
 ///
 /// A new member is probed at once, and from then on once per interval, whether or not it gets
-/// traffic: draining, without weight, or in a group that stands by. A member is
+/// traffic: draining, without weight, or in a group that stands by. The probe of a member that leaves
+/// ends. A member is
 ///
 /// - **unhealthy** after `fall` failures in a row (default 3), of probes or of connections that
 ///   live traffic tried to make (see [`LiveReports`](crate::LiveReports)),
@@ -37,7 +39,9 @@ use crate::{
 /// A server that is killed gets `fall` more requests at most, where live traffic is observed.
 ///
 /// The defaults of interval, `rise` and `fall` are those of HAProxy. All members are probed side by
-/// side, each over a connection of its own.
+/// side, each over a connection of its own. For many there are
+/// [`with_start_spread`](Self::with_start_spread), [`with_max_in_flight`](Self::with_max_in_flight) and
+/// [`with_idle_interval`](Self::with_idle_interval).
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,9 +74,11 @@ use crate::{
 pub struct HealthCheck {
     upstream: Upstream,
     probe: Arc<dyn Probe>,
-    interval: Duration,
+    intervals: Intervals,
     jitter: f64,
     seed: u64,
+    spread: Duration,
+    max_in_flight: Option<usize>,
     timeout: Duration,
     limits: Limits,
     restores: bool,
@@ -84,9 +90,16 @@ impl HealthCheck {
         Self {
             upstream: upstream.clone(),
             probe: Arc::new(probe),
-            interval: Duration::from_secs(2),
+            intervals: Intervals {
+                healthy: Duration::from_secs(2),
+                unhealthy: None,
+                changing: None,
+                idle: None,
+            },
             jitter: 0.1,
             seed: RandomState::new().hash_one(upstream.name()),
+            spread: Duration::ZERO,
+            max_in_flight: None,
             timeout: Duration::from_secs(1),
             limits: Limits { rise: 2, fall: 3 },
             restores: true,
@@ -100,10 +113,43 @@ impl HealthCheck {
     /// # Errors
     /// It is zero.
     pub fn with_interval(mut self, interval: Duration) -> Result<Self, HealthCheckError> {
-        if interval.is_zero() {
-            return Err(HealthCheckError::Interval);
-        }
-        self.interval = interval;
+        self.intervals.healthy = some(interval, HealthCheckError::Interval)?;
+        Ok(self)
+    }
+
+    /// The interval while a member is unhealthy. Shorter: it is back sooner; longer: one that is gone
+    /// for good costs less. Default: as [`with_interval`](Self::with_interval).
+    ///
+    /// # Errors
+    /// It is zero.
+    pub fn with_unhealthy_interval(mut self, interval: Duration) -> Result<Self, HealthCheckError> {
+        let interval = some(interval, HealthCheckError::UnhealthyInterval)?;
+        self.intervals.unhealthy = Some(interval);
+        Ok(self)
+    }
+
+    /// The interval while the verdict on a member may change: from the first result against it until
+    /// there are `rise` or `fall` of them, or one that bears it out. Shorter ones give a quick verdict
+    /// without more probes of those that are well, as HAProxy's `fastinter`. Default: the interval is as
+    /// [`with_interval`](Self::with_interval) says.
+    ///
+    /// # Errors
+    /// It is zero.
+    pub fn with_changing_interval(mut self, interval: Duration) -> Result<Self, HealthCheckError> {
+        let interval = some(interval, HealthCheckError::ChangingInterval)?;
+        self.intervals.changing = Some(interval);
+        Ok(self)
+    }
+
+    /// The interval while a healthy member gets no traffic: after a probe since whose forerunner no
+    /// attempt ended and with none in flight. Envoy's is 60 s. When traffic comes back, the interval
+    /// that began without it still runs to its end, unless the traffic finds nobody there and
+    /// [says so](crate::LiveReports). Default: as [`with_interval`](Self::with_interval).
+    ///
+    /// # Errors
+    /// It is zero.
+    pub fn with_idle_interval(mut self, interval: Duration) -> Result<Self, HealthCheckError> {
+        self.intervals.idle = Some(some(interval, HealthCheckError::IdleInterval)?);
         Ok(self)
     }
 
@@ -126,15 +172,35 @@ impl HealthCheck {
         self
     }
 
+    /// Makes the first probes of members that join together over this time, evenly and in the order
+    /// of the members: the first at once. One that joins alone is probed at once. Default: none, all
+    /// at once.
+    pub const fn with_start_spread(mut self, spread: Duration) -> Self {
+        self.spread = spread;
+        self
+    }
+
+    /// Makes no more than this many probes at a time. Those that are due beyond that wait, and start
+    /// in the order in which they were due; the timeout of a probe runs from its start. So that none
+    /// waits long, let there be more than members * duration of a probe / interval; a server that hangs
+    /// takes a place for the whole timeout. Default: as many as there are members.
+    ///
+    /// # Errors
+    /// It is zero.
+    pub fn with_max_in_flight(mut self, probes: usize) -> Result<Self, HealthCheckError> {
+        if probes == 0 {
+            return Err(HealthCheckError::MaxInFlight);
+        }
+        self.max_in_flight = Some(probes);
+        Ok(self)
+    }
+
     /// Fails a probe that takes longer. Default: 1 s.
     ///
     /// # Errors
     /// It is zero.
     pub fn with_timeout(mut self, timeout: Duration) -> Result<Self, HealthCheckError> {
-        if timeout.is_zero() {
-            return Err(HealthCheckError::Timeout);
-        }
-        self.timeout = timeout;
+        self.timeout = some(timeout, HealthCheckError::Timeout)?;
         Ok(self)
     }
 
@@ -181,7 +247,9 @@ impl HealthCheck {
             probe: self.probe,
             timeout: self.timeout,
             limits: self.limits,
-            schedule: Schedule::new(self.interval, self.jitter, self.seed),
+            schedule: Schedule::new(self.intervals, self.jitter, self.seed),
+            spread: self.spread,
+            places: self.max_in_flight.map(places),
             restores: self.restores,
         };
         let worker = Worker::new(self.upstream, settings, reported);
@@ -193,10 +261,21 @@ impl fmt::Debug for HealthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HealthCheck")
             .field("upstream", &self.upstream.name())
-            .field("interval", &self.interval)
+            .field("intervals", &self.intervals)
             .field("jitter", &self.jitter)
+            .field("spread", &self.spread)
+            .field("max_in_flight", &self.max_in_flight)
             .field("timeout", &self.timeout)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// `time`, unless it is zero.
+const fn some(time: Duration, error: HealthCheckError) -> Result<Duration, HealthCheckError> {
+    if time.is_zero() { Err(error) } else { Ok(time) }
+}
+
+fn places(max_in_flight: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)))
 }

@@ -7,6 +7,15 @@ pub enum HealthCheckError {
     /// Probes would follow each other without a pause.
     #[error("interval is zero")]
     Interval,
+    /// Probes of who is unhealthy would follow each other without a pause.
+    #[error("unhealthy interval is zero")]
+    UnhealthyInterval,
+    /// Probes of whose verdict may change would follow each other without a pause.
+    #[error("changing interval is zero")]
+    ChangingInterval,
+    /// Probes of who gets no traffic would follow each other without a pause.
+    #[error("idle interval is zero")]
+    IdleInterval,
     /// The share is not one that an interval can be shortened by.
     #[error("jitter is {share} and not between 0 and 0.5")]
     Jitter {
@@ -16,6 +25,9 @@ pub enum HealthCheckError {
     /// No probe could end in time.
     #[error("timeout is zero")]
     Timeout,
+    /// No probe could ever start.
+    #[error("max in flight is zero")]
+    MaxInFlight,
     /// No probe would be needed to be healthy.
     #[error("rise is zero")]
     Rise,

@@ -4,37 +4,73 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-/// The time from the start of one probe of an endpoint to the start of the next: the interval,
-/// shortened by a share that is drawn anew each time.
+/// How an endpoint fares, as far as it decides when to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Healthy, with traffic.
+    Healthy,
+    /// Unhealthy.
+    Unhealthy,
+    /// The newest results speak against the verdict, and are too few to change it.
+    Changing,
+    /// Healthy, without traffic.
+    Idle,
+}
+
+/// The interval at each pace. None is zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    pub(crate) healthy: Duration,
+    /// The others are, unless they are set, as the first.
+    pub(crate) unhealthy: Option<Duration>,
+    pub(crate) changing: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
+}
+
+/// The time from the start of one probe of an endpoint to the start of the next: the interval at its
+/// pace, shortened by a share that is drawn anew each time.
 ///
 /// Jitter only ever shortens, so the interval is what the time to notice can be computed from.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    interval: Duration,
+    intervals: Intervals,
     jitter: f64,
     rng: SmallRng,
 }
 
+impl Intervals {
+    fn at(&self, pace: Pace) -> Duration {
+        let interval = match pace {
+            Pace::Healthy => None,
+            Pace::Unhealthy => self.unhealthy,
+            Pace::Changing => self.changing,
+            Pace::Idle => self.idle,
+        };
+        interval.unwrap_or(self.healthy)
+    }
+}
+
 impl Schedule {
     /// `jitter` is a share from 0 to 0.5.
-    pub(crate) fn new(interval: Duration, jitter: f64, seed: u64) -> Self {
+    pub(crate) fn new(intervals: Intervals, jitter: f64, seed: u64) -> Self {
         Self {
-            interval,
+            intervals,
             jitter,
             rng: SmallRng::seed_from_u64(seed),
         }
     }
 
     /// The time from the start of a probe to the start of the next.
-    pub(crate) fn draw(&mut self) -> Duration {
+    pub(crate) fn draw(&mut self, pace: Pace) -> Duration {
+        let interval = self.intervals.at(pace);
         let share = self.jitter * self.rng.random::<f64>();
-        self.interval - self.interval.mul_f64(share)
+        interval - interval.mul_f64(share)
     }
 
     /// The time from the start of a probe to that of one that a suspicion calls for: the suspect is
     /// probed at once, and still not once for every request that fails.
     pub(crate) fn hurried(&self) -> Duration {
-        self.interval / 10
+        self.intervals.healthy / 10
     }
 }
 
@@ -44,9 +80,19 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn schedule(interval: Duration, jitter: f64, seed: u64) -> Schedule {
+        let intervals = Intervals {
+            healthy: interval,
+            unhealthy: None,
+            changing: None,
+            idle: None,
+        };
+        Schedule::new(intervals, jitter, seed)
+    }
+
     fn draws(jitter: f64, seed: u64) -> Vec<Duration> {
-        let mut schedule = Schedule::new(SECOND, jitter, seed);
-        (0..1000).map(|_| schedule.draw()).collect()
+        let mut schedule = schedule(SECOND, jitter, seed);
+        (0..1000).map(|_| schedule.draw(Pace::Healthy)).collect()
     }
 
     #[test]
@@ -71,7 +117,17 @@ mod tests {
 
     #[test]
     fn the_longest_interval_there_is_does_not_overflow() {
-        let mut schedule = Schedule::new(Duration::MAX, 0.5, 7);
-        assert!((0..100).all(|_| schedule.draw() >= Duration::MAX / 3));
+        let mut schedule = schedule(Duration::MAX, 0.5, 7);
+        assert!((0..100).all(|_| schedule.draw(Pace::Healthy) >= Duration::MAX / 3));
+    }
+
+    #[test]
+    fn a_pace_without_an_interval_of_its_own_has_that_of_the_healthy() {
+        let mut schedule = schedule(SECOND, 0.0, 7);
+        schedule.intervals.changing = Some(SECOND / 4);
+        assert_eq!(schedule.draw(Pace::Changing), SECOND / 4);
+        for pace in [Pace::Healthy, Pace::Unhealthy, Pace::Idle] {
+            assert_eq!(schedule.draw(pace), SECOND);
+        }
     }
 }

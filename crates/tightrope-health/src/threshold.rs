@@ -76,6 +76,15 @@ impl Threshold {
         self.live > 0
     }
 
+    /// Whether the newest results speak against the verdict, which is `health`.
+    pub(crate) fn is_changing(&self, health: Health) -> bool {
+        if health == Health::Healthy {
+            self.failures > 0
+        } else {
+            self.passes > 0
+        }
+    }
+
     fn fail(&mut self, limits: Limits) -> Option<Health> {
         self.failures += 1;
         if self.failures < limits.fall {
@@ -205,6 +214,20 @@ mod tests {
         assert_eq!(judged.play("+--"), "HHH");
         judged.1 = Health::Unhealthy; // by hand
         assert_eq!(judged.play("-++---"), "UUHHHU");
+    }
+
+    #[test]
+    fn a_verdict_may_change_from_the_first_result_against_it_to_the_last() {
+        let mut judged = Judged::new(Health::Healthy);
+        let mut changing = |result| {
+            judged.play(result);
+            judged.0.is_changing(judged.1)
+        };
+        let results = [
+            "+", "-", "-", "-", "-", "+", "-", "+", "+", "x", "o", "-", "+",
+        ];
+        let changes = results.map(|result| if changing(result) { '?' } else { '.' });
+        assert_eq!(String::from_iter(changes), ".??..?.?.?.?.");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The task behind a health check.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -11,6 +12,7 @@ use tightrope_upstream::{
     Change, ChangeError, Ejection, Endpoint, Event, EventKind, Events, Health, Reason, Upstream,
 };
 use tokio::{
+    sync::Semaphore,
     task::{AbortHandle, Id, JoinError, JoinSet},
     time::{Instant, sleep},
 };
@@ -20,7 +22,7 @@ use crate::{
     Probe, ProbeError,
     observe::{LiveReport, Reported},
     probe::check,
-    schedule::Schedule,
+    schedule::{Pace, Schedule},
     threshold::{Limits, Threshold},
 };
 
@@ -30,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) limits: Limits,
     pub(crate) schedule: Schedule,
+    /// The first probes of those that join together are made over this time.
+    pub(crate) spread: Duration,
+    /// A place for each probe that may be under way.
+    pub(crate) places: Option<Arc<Semaphore>>,
     /// Whether a probe that passes ends an ejection.
     pub(crate) restores: bool,
 }
@@ -59,6 +65,8 @@ struct Monitor {
     next: Armed,
     /// When the last probe that ended had begun.
     probed: Option<Instant>,
+    /// The attempts on the endpoint that had ended by then.
+    attempts: u64,
 }
 
 /// A probe that waits for its time or is under way.
@@ -136,26 +144,27 @@ impl Worker {
         });
         self.suspects.retain(|serial| present.contains(serial));
         self.reported.suspects.set(self.suspects.iter().copied());
+        let mut joined = Vec::new();
         for member in snapshot.members() {
-            match self.monitors.entry(member.record().serial()) {
-                Entry::Occupied(mut known)
-                    if known.get().endpoint.address() == member.address() =>
-                {
-                    known.get_mut().endpoint = Arc::clone(member);
+            match self.monitors.get_mut(&member.record().serial()) {
+                Some(known) if known.endpoint.address() == member.address() => {
+                    known.endpoint = Arc::clone(member);
                 }
-                entry => {
+                moved => {
                     // What was found at another address says nothing of this one.
-                    if let Entry::Occupied(moved) = &entry {
-                        moved.get().next.task.abort();
+                    if let Some(moved) = moved {
+                        moved.next.task.abort();
                     }
-                    entry.insert_entry(Monitor {
-                        endpoint: Arc::clone(member),
-                        threshold: Threshold::default(),
-                        next: self.settings.arm(&mut self.probes, member, Duration::ZERO),
-                        probed: None,
-                    });
+                    joined.push(member);
                 }
             }
+        }
+        let count = joined.len();
+        for (index, member) in joined.into_iter().enumerate() {
+            let wait = self.settings.spread.mul_f64(index as f64 / count as f64);
+            let next = self.settings.arm(&mut self.probes, member, wait);
+            let monitor = Monitor::new(Arc::clone(member), next);
+            self.monitors.insert(member.record().serial(), monitor);
         }
         snapshot.generation()
     }
@@ -182,13 +191,7 @@ impl Worker {
         if monitor.next.task.id() != id {
             return None; // it ended just before it was called off
         }
-        let pause = self.settings.schedule.draw();
-        let pause = pause.saturating_sub(probed.began.elapsed()).max(BREATH);
-        monitor.next = self
-            .settings
-            .arm(&mut self.probes, &monitor.endpoint, pause);
         monitor.probed = Some(probed.began);
-
         let (health, limits) = (monitor.health(), self.settings.limits);
         let (verdict, reason) = match &probed.answer {
             Ok(()) => (
@@ -197,6 +200,12 @@ impl Worker {
             ),
             Err(error) => (monitor.threshold.failed(health, limits), error.reason()),
         };
+        let pace = monitor.pace(verdict.unwrap_or(health));
+        let pause = self.settings.schedule.draw(pace);
+        let pause = pause.saturating_sub(probed.began.elapsed()).max(BREATH);
+        monitor.next = self
+            .settings
+            .arm(&mut self.probes, &monitor.endpoint, pause);
         let restores = self.settings.restores
             && probed.answer.is_ok()
             && monitor.was_ejected_before(probed.began);
@@ -233,8 +242,14 @@ impl Worker {
         match report.failure {
             Some(failure) => {
                 let verdict = monitor.threshold.live_failed(health, self.settings.limits);
-                if verdict.is_none() && health == Health::Healthy {
-                    self.settings.hurry(&mut self.probes, monitor);
+                let schedule = &mut self.settings.schedule;
+                let after = match verdict {
+                    // What it waits for may be the interval of those that are healthy.
+                    Some(_) => Some(schedule.draw(Pace::Unhealthy)),
+                    None => (health == Health::Healthy).then(|| schedule.hurried()),
+                };
+                if let Some(after) = after {
+                    self.settings.hurry(&mut self.probes, monitor, after);
                 }
                 let ruling = verdict.map(|health| Ruling {
                     serial,
@@ -291,14 +306,19 @@ impl Worker {
 // === impl Settings ===
 
 impl Settings {
-    /// Has `endpoint` probed after `wait`.
+    /// Has `endpoint` probed after `wait`, and then as soon as there is a place for one more.
     fn arm(&self, probes: &mut JoinSet<Probed>, endpoint: &Arc<Endpoint>, wait: Duration) -> Armed {
         let (endpoint, probe) = (Arc::clone(endpoint), Arc::clone(&self.probe));
-        let timeout = self.timeout;
+        let (timeout, places) = (self.timeout, self.places.clone());
         let waits_and_probes = async move {
             if !wait.is_zero() {
                 sleep(wait).await;
             }
+            // Places are given in the order in which they were asked for, and never closed.
+            let _place = match &places {
+                Some(places) => places.acquire().await.ok(),
+                None => None,
+            };
             let began = Instant::now();
             Probed {
                 serial: endpoint.record().serial(),
@@ -313,11 +333,11 @@ impl Settings {
         }
     }
 
-    /// Has a suspect probed without waiting for its time.
-    fn hurry(&self, probes: &mut JoinSet<Probed>, monitor: &mut Monitor) {
+    /// Has a member probed without waiting for its time: this long after the start of its last probe.
+    fn hurry(&self, probes: &mut JoinSet<Probed>, monitor: &mut Monitor, after: Duration) {
         let left = monitor.next.wait.saturating_sub(monitor.next.at.elapsed());
         let wait = monitor.probed.map_or(Duration::ZERO, |began| {
-            self.schedule.hurried().saturating_sub(began.elapsed())
+            after.saturating_sub(began.elapsed())
         });
         // Nothing is left where the probe is under way.
         if wait < left {
@@ -330,6 +350,31 @@ impl Settings {
 // === impl Monitor ===
 
 impl Monitor {
+    fn new(endpoint: Arc<Endpoint>, next: Armed) -> Self {
+        Self {
+            attempts: attempts(&endpoint),
+            endpoint,
+            threshold: Threshold::default(),
+            next,
+            probed: None,
+        }
+    }
+
+    /// How soon to ask again, after a probe that left the endpoint `health`.
+    fn pace(&mut self, health: Health) -> Pace {
+        let before = mem::replace(&mut self.attempts, attempts(&self.endpoint));
+        let is_idle = self.attempts == before && self.endpoint.record().in_flight() == 0;
+        if self.threshold.is_changing(health) {
+            Pace::Changing
+        } else if health == Health::Unhealthy {
+            Pace::Unhealthy
+        } else if is_idle {
+            Pace::Idle
+        } else {
+            Pace::Healthy
+        }
+    }
+
     fn health(&self) -> Health {
         self.endpoint.record().status().health.value()
     }
@@ -340,6 +385,12 @@ impl Monitor {
         let ejection = self.endpoint.record().status().ejection;
         ejection.value() != Ejection::In && began.elapsed() < ejection.age()
     }
+}
+
+/// The attempts on `endpoint` that ended.
+fn attempts(endpoint: &Endpoint) -> u64 {
+    let totals = endpoint.record().totals();
+    totals.succeeded + totals.failed + totals.cancelled
 }
 
 /// The shortest pause between two probes of an endpoint, however short the interval.

@@ -13,6 +13,19 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     let refused = [
         (check().with_interval(Duration::ZERO), "interval is zero"),
         (check().with_timeout(Duration::ZERO), "timeout is zero"),
+        (
+            check().with_unhealthy_interval(Duration::ZERO),
+            "unhealthy interval is zero",
+        ),
+        (
+            check().with_changing_interval(Duration::ZERO),
+            "changing interval is zero",
+        ),
+        (
+            check().with_idle_interval(Duration::ZERO),
+            "idle interval is zero",
+        ),
+        (check().with_max_in_flight(0), "max in flight is zero"),
         (check().with_rise(0), "rise is zero"),
         (check().with_fall(0), "fall is zero"),
         (
