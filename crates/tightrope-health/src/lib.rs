@@ -45,6 +45,7 @@
     doc = "| to ask over HTTP | [`HttpProbe`], [`ExpectedBody`] |"
 )]
 //! | to ask at another port or address than the traffic's | [`probe::Place`] |
+//! | to ask a server once that is in several upstreams | [`probe::Shared`] |
 //! | to ask in a way of your own | [`Probe`], [`ProbeError`] |
 //! | to ask once, now | [`probe::check`] |
 //! | what live traffic finds to count | [`ObserveLayer`], [`LiveReports`] |

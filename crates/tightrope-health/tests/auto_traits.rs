@@ -7,7 +7,7 @@ use tightrope_health::{
     outlier::{
         OutlierCounts, OutlierDetection, OutlierError, OutlierReports, OutlierTask, Watched,
     },
-    probe::{Place, ProbeFuture, check},
+    probe::{Place, ProbeFuture, Shared, check},
 };
 use tightrope_upstream::Endpoint;
 
@@ -38,6 +38,7 @@ fn everything_can_be_sent_shared_and_moved() {
         Place,
         ProbeError,
         ResponseFuture<(), (), ()>,
+        Shared<TcpProbe>,
         TcpProbe,
         TcpProbeError,
         Watched,

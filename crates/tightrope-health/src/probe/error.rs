@@ -1,6 +1,6 @@
 //! What a probe can find wrong.
 
-use std::{error::Error, fmt::Write as _, io, time::Duration};
+use std::{error::Error, fmt::Write as _, io, sync::Arc, time::Duration};
 
 use tightrope_upstream::Reason;
 
@@ -20,6 +20,9 @@ pub enum ProbeError {
     /// There was an answer, and not the right one: `status 503 is not in 200-299`.
     #[error("{0}")]
     Unexpected(String),
+    /// What somebody else was told who asked the same: see [`Shared`](crate::probe::Shared).
+    #[error(transparent)]
+    Shared(Arc<Self>),
     /// The probe itself panicked.
     #[error("panicked")]
     Panicked,

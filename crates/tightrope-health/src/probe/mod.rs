@@ -9,7 +9,8 @@
     not(feature = "http"),
     doc = "`HttpProbe` (feature `http`) whether HTTP is answered as it should be."
 )]
-//! Each asks at the address of the endpoint, or at another [`Place`].
+//! Each asks at the address of the endpoint, or at another [`Place`]. [`Shared`] asks
+//! once where several upstreams would ask the same.
 //!
 //! One of your own is a type that implements [`Probe`]; [`check`] asks once, without a background
 //! task.
@@ -20,6 +21,7 @@ mod excerpt;
 #[cfg(feature = "http")]
 mod http;
 mod place;
+mod shared;
 mod tcp;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -31,6 +33,7 @@ pub use self::http::{ExpectedBody, HttpProbe, HttpProbeError};
 pub use self::{
     error::ProbeError,
     place::Place,
+    shared::Shared,
     tcp::{ExpectedBytes, TcpProbe, TcpProbeError},
 };
 

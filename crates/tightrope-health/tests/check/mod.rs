@@ -8,4 +8,5 @@ mod members;
 mod schedule;
 mod scripted;
 mod settings;
+mod shared;
 mod verdicts;

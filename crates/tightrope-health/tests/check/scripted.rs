@@ -21,6 +21,8 @@ pub(crate) enum Answer {
     Fail,
     Hang,
     Panic,
+    /// Passes after so long.
+    Late(Duration),
 }
 
 /// A probe that began, or whose future was dropped before it answered.
@@ -31,7 +33,7 @@ pub(crate) enum Seen {
 }
 
 /// Answers [`Answer::Pass`] unless told otherwise.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scripted {
     answers: Arc<Mutex<HashMap<String, Answer>>>,
     seen: mpsc::UnboundedSender<Seen>,
@@ -66,6 +68,7 @@ impl Probe for Scripted {
                 Answer::Hang => std::future::pending().await,
                 Answer::Panic => panic!("as scripted"),
                 Answer::Pass => {}
+                Answer::Late(after) => tokio::time::sleep(after).await,
                 Answer::Fail => {
                     unanswered.2 = false;
                     return Err(ProbeError::Unexpected("as scripted".to_owned()));
@@ -136,7 +139,11 @@ pub(crate) fn upstream(initial: Health, ports: impl IntoIterator<Item = u16>) ->
 
 /// A check every second on the second, with the default thresholds: rise 2, fall 3.
 pub(crate) fn check(upstream: &Upstream, probe: &Scripted) -> HealthCheck {
-    let check = HealthCheck::new(upstream, probe.clone());
+    check_by(upstream, probe.clone())
+}
+
+pub(crate) fn check_by(upstream: &Upstream, probe: impl Probe) -> HealthCheck {
+    let check = HealthCheck::new(upstream, probe);
     let check = check.with_interval(SECOND).unwrap();
     let check = check.with_timeout(SECOND / 2).unwrap();
     check.with_jitter(0.0).unwrap()
