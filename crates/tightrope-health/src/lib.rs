@@ -44,6 +44,10 @@
     feature = "http",
     doc = "| to ask over HTTP | [`HttpProbe`], [`ExpectedBody`] |"
 )]
+#![cfg_attr(
+    feature = "regex",
+    doc = "| to match what HTTP answers | [`Pattern`], [`ExpectedBody::Matches`] |"
+)]
 //! | to ask at another port or address than the traffic's | [`probe::Place`] |
 //! | to ask a server once that is in several upstreams | [`probe::Shared`] |
 //! | to ask in a way of your own | [`Probe`], [`ProbeError`] |
@@ -55,6 +59,7 @@
 //! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `http` | no | `HttpProbe`: status and body of an answer over HTTP/1.1, with hyper |
+//! | `regex` | no | `ExpectedBody::Matches`: a regular expression for that body; `http` with it |
 //!
 //! What this crate does not do: choose (that is `tightrope-balance`), move the traffic of a rollout
 //! (`tightrope-rollout`), try a request again (`tightrope-retry`).
@@ -75,6 +80,8 @@ mod worker;
 
 #[cfg(feature = "http")]
 pub use crate::probe::{ExpectedBody, HttpProbe, HttpProbeError};
+#[cfg(feature = "regex")]
+pub use crate::probe::{Pattern, PatternError};
 pub use crate::{
     check::HealthCheck,
     error::HealthCheckError,

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, header};
 use tightrope_health::{
     ExpectedBody::{Contains, Exact},
     HttpProbe, HttpProbeError, ProbeError,
@@ -134,6 +134,41 @@ async fn a_part_of_the_body_can_be_looked_for() {
     let result = ask(&probe, answer(200, "{}"), Then::KeepOpen).await;
     let words = r#"probe: body `{}` does not contain `"db":"ok"`"#;
     assert_eq!(result.unwrap_err(), words);
+}
+
+#[cfg(feature = "regex")]
+#[tokio::test]
+async fn a_body_can_be_matched() {
+    use tightrope_health::{ExpectedBody::Matches, Pattern};
+
+    let pattern = Pattern::new(r#"^\{.*"(lag|delay)":\s*\d\b.*\}$"#).unwrap();
+    let probe = probe().with_body(Matches(pattern)).unwrap();
+    let good = answer(200, "{\"db\":\"ok\",\"lag\": 3}\n");
+    ask(&probe, good, Then::KeepOpen).await.unwrap();
+    let result = ask(&probe, answer(200, r#"{"lag":30}"#), Then::KeepOpen).await;
+    let words = r#"probe: body `{\"lag\":30}` does not match `^\{.*"(lag|delay)":\s*\d\b.*\}$`"#;
+    assert_eq!(result.unwrap_err(), words);
+    let probe = probe.with_body_limit(4);
+    let result = ask(&probe, answer(200, r#"{"lag":3}"#), Then::KeepOpen).await;
+    assert_eq!(result.unwrap_err(), "probe: body is longer than 4 bytes");
+}
+
+#[cfg(feature = "regex")]
+#[test]
+fn patterns_that_are_none_are_refused_in_one_line() {
+    use tightrope_health::Pattern;
+
+    for (pattern, why) in [
+        ("(UP", "unclosed group"),
+        (r"\w{9999}{9999}", "exceeds size limit"),
+    ] {
+        let words = Pattern::new(pattern).unwrap_err().to_string();
+        let begin = format!("`{pattern}` is not a regular expression");
+        assert!(words.starts_with(&begin) && words.contains(why), "{words}");
+        assert!(!words.contains('\n'), "{words}");
+    }
+    let equal = |a, b| Pattern::new(a).unwrap() == Pattern::new(b).unwrap();
+    assert!(equal("UP", "UP") && !equal("UP", "(UP)"));
 }
 
 #[tokio::test]
@@ -274,6 +309,16 @@ async fn who_is_asked_elsewhere_is_asked_by_the_name_of_that_place() {
 }
 
 #[tokio::test]
+async fn any_method_that_asks_can_be_used() {
+    let probe = probe().with_method(Method::OPTIONS).unwrap();
+    let (endpoint, served) = server(answer(200, ""), Then::KeepOpen).await;
+    check(&probe, &endpoint, PLENTY).await.unwrap();
+    let request = served.await.unwrap();
+    assert!(request.starts_with("OPTIONS /infra/health HTTP/1.1\r\n"));
+    assert!(!request.contains("content-length"), "{request}");
+}
+
+#[tokio::test]
 async fn every_probe_has_a_connection_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = endpoint(listener.local_addr().unwrap().try_into().unwrap());
@@ -329,6 +374,10 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     let head = HttpProbe::head("/").unwrap();
     let error = head.with_body(Exact("UP".to_owned())).unwrap_err();
     assert_eq!(error, HttpProbeError::Body);
+    let error = up().with_method(Method::HEAD).unwrap_err();
+    assert_eq!(error, HttpProbeError::Body);
+    let error = up().with_method(Method::CONNECT).unwrap_err();
+    assert_eq!(error, HttpProbeError::Method);
     let (name, value) = (
         header::TRANSFER_ENCODING,
         HeaderValue::from_static("chunked"),

@@ -11,7 +11,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Address, Endpoint};
 
-use super::{Place, Probe, ProbeError, ProbeFuture, connect::connect, excerpt::excerpt};
+use super::{ExpectedBody, Place, Probe, ProbeError, ProbeFuture, connect::connect};
 
 /// Asks over HTTP/1.1, on a connection of its own for each probe, and looks at status and body.
 ///
@@ -72,16 +72,6 @@ pub struct HttpProbe {
     body_limit: usize,
 }
 
-/// What the body of the answer must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ExpectedBody {
-    /// This and nothing else, but for white space before and after it.
-    Exact(String),
-    /// This, somewhere in it.
-    Contains(String),
-}
-
 /// Why a setting of an [`HttpProbe`] was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -101,6 +91,9 @@ pub enum HttpProbeError {
     /// An answer to HEAD has no body.
     #[error("the answer to HEAD has no body to expect anything of")]
     Body,
+    /// It asks for a tunnel, not for an answer.
+    #[error("method CONNECT is not a probe's to use")]
+    Method,
     /// The connection and the length of the body are the probe's own affair.
     #[error("header `{name}` is not a probe's to set")]
     Header {
@@ -150,6 +143,18 @@ impl HttpProbe {
         })
     }
 
+    /// Asks with this method, and without a body. Default: as the constructor says.
+    ///
+    /// # Errors
+    /// It is CONNECT, or it is HEAD and a body is expected.
+    pub fn with_method(mut self, method: Method) -> Result<Self, HttpProbeError> {
+        if method == Method::CONNECT {
+            return Err(HttpProbeError::Method);
+        }
+        self.method = method;
+        self.checked()
+    }
+
     /// Asks there. Default: at the endpoint's address.
     pub fn with_place(mut self, place: Place) -> Self {
         self.place = place;
@@ -182,11 +187,8 @@ impl HttpProbe {
     /// # Errors
     /// The probe asks with HEAD.
     pub fn with_body(mut self, body: ExpectedBody) -> Result<Self, HttpProbeError> {
-        if self.method == Method::HEAD {
-            return Err(HttpProbeError::Body);
-        }
         self.body = Some(body);
-        Ok(self)
+        self.checked()
     }
 
     /// Fails, where a body is expected, if it is longer than this many bytes. Default: 64 KiB.
@@ -221,6 +223,13 @@ impl HttpProbe {
             return Err(HttpProbeError::Header { name });
         }
         self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    fn checked(self) -> Result<Self, HttpProbeError> {
+        if self.method == Method::HEAD && self.body.is_some() {
+            return Err(HttpProbeError::Body);
+        }
         Ok(self)
     }
 
@@ -293,24 +302,6 @@ impl Probe for HttpProbe {
 
     fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
         self.place.of(endpoint)
-    }
-}
-
-// === impl ExpectedBody ===
-
-impl ExpectedBody {
-    fn judge(&self, body: &[u8]) -> Result<(), ProbeError> {
-        let body = String::from_utf8_lossy(body);
-        let body = body.trim();
-        let (passes, verb, expected) = match self {
-            Self::Exact(expected) => (body == expected.trim(), "is not", expected),
-            Self::Contains(part) => (body.contains(&**part), "does not contain", part),
-        };
-        if passes {
-            return Ok(());
-        }
-        let words = format!("body `{}` {verb} `{expected}`", excerpt(body));
-        Err(ProbeError::Unexpected(words))
     }
 }
 

@@ -19,7 +19,11 @@ mod connect;
 mod error;
 mod excerpt;
 #[cfg(feature = "http")]
+mod expected_body;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "regex")]
+mod pattern;
 mod place;
 mod shared;
 mod tcp;
@@ -28,13 +32,18 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tightrope_upstream::{Address, Endpoint};
 
-#[cfg(feature = "http")]
-pub use self::http::{ExpectedBody, HttpProbe, HttpProbeError};
+#[cfg(feature = "regex")]
+pub use self::pattern::{Pattern, PatternError};
 pub use self::{
     error::ProbeError,
     place::Place,
     shared::Shared,
     tcp::{ExpectedBytes, TcpProbe, TcpProbeError},
+};
+#[cfg(feature = "http")]
+pub use self::{
+    expected_body::ExpectedBody,
+    http::{HttpProbe, HttpProbeError},
 };
 
 /// The answer of a probe: nothing, or what was wrong.
