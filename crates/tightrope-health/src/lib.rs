@@ -48,6 +48,10 @@
     feature = "regex",
     doc = "| to match what HTTP answers | [`Pattern`], [`ExpectedBody::Matches`] |"
 )]
+#![cfg_attr(
+    feature = "grpc",
+    doc = "| to ask a gRPC service for its health | [`GrpcProbe`] |"
+)]
 //! | to ask at another port or address than the traffic's | [`probe::Place`] |
 //! | to ask a server once that is in several upstreams | [`probe::Shared`] |
 //! | to ask in a way of your own | [`Probe`], [`ProbeError`] |
@@ -60,6 +64,7 @@
 //! | --- | --- | --- |
 //! | `http` | no | `HttpProbe`: status and body of an answer over HTTP/1.1, with hyper |
 //! | `regex` | no | `ExpectedBody::Matches`: a regular expression for that body; `http` with it |
+//!//! | `grpc` | no | `GrpcProbe`: the health protocol of gRPC over HTTP/2, with hyper and prost |
 //!
 //! What this crate does not do: choose (that is `tightrope-balance`), move the traffic of a rollout
 //! (`tightrope-rollout`), try a request again (`tightrope-retry`).
@@ -80,6 +85,8 @@ mod worker;
 
 #[cfg(feature = "http")]
 pub use crate::probe::{ExpectedBody, HttpProbe, HttpProbeError};
+#[cfg(feature = "grpc")]
+pub use crate::probe::{GrpcProbe, GrpcProbeError};
 #[cfg(feature = "regex")]
 pub use crate::probe::{Pattern, PatternError};
 pub use crate::{

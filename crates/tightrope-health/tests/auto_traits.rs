@@ -50,6 +50,11 @@ fn everything_can_be_sent_shared_and_moved() {
         tightrope_health::HttpProbe,
         tightrope_health::HttpProbeError,
     );
+    #[cfg(feature = "grpc")]
+    all!(
+        tightrope_health::GrpcProbe,
+        tightrope_health::GrpcProbeError
+    );
     #[cfg(feature = "regex")]
     all!(tightrope_health::Pattern, tightrope_health::PatternError);
 }

@@ -2,6 +2,7 @@
 
 mod auto_traits;
 mod check;
+mod grpc;
 mod http;
 mod outlier;
 mod place;

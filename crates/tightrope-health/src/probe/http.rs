@@ -1,17 +1,21 @@
 //! Is HTTP answered as it should be?
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, pin::pin};
+use std::{fmt, ops::RangeInclusive, pin::pin};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header, uri::PathAndQuery,
 };
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Address, Endpoint};
 
-use super::{ExpectedBody, Place, Probe, ProbeError, ProbeFuture, connect::connect};
+use super::{
+    ExpectedBody, Place, Probe, ProbeError, ProbeFuture,
+    connect::connect,
+    message::{host, read},
+};
 
 /// Asks over HTTP/1.1, on a connection of its own for each probe, and looks at status and body.
 ///
@@ -261,7 +265,9 @@ impl HttpProbe {
         // RFC 9112 §9.6: no further request will come on this connection.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         if !headers.contains_key(header::HOST) {
-            headers.insert(header::HOST, host(address));
+            let localhost = |_| HeaderValue::from_static("localhost");
+            let host = HeaderValue::try_from(host(address)).unwrap_or_else(localhost);
+            headers.insert(header::HOST, host);
         }
         request
     }
@@ -274,24 +280,12 @@ impl HttpProbe {
             return Err(ProbeError::Unexpected(words));
         }
         match &self.body {
-            Some(expected) => expected.judge(&self.read(response.into_body()).await?),
+            Some(expected) => {
+                let (body, _trailers) = read(response.into_body(), self.body_limit).await?;
+                expected.judge(&body)
+            }
             None => Ok(()),
         }
-    }
-
-    async fn read(&self, mut body: Incoming) -> Result<Vec<u8>, ProbeError> {
-        let mut bytes = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(ProbeError::exchange)?.into_data() else {
-                continue; // trailers
-            };
-            if data.len() > self.body_limit - bytes.len() {
-                let words = format!("body is longer than {} bytes", self.body_limit);
-                return Err(ProbeError::Unexpected(words));
-            }
-            bytes.extend_from_slice(&data);
-        }
-        Ok(bytes)
     }
 }
 
@@ -320,15 +314,4 @@ impl fmt::Display for Ranges<'_> {
         }
         Ok(())
     }
-}
-
-/// What the `Host` header says by default.
-fn host(address: &Address) -> HeaderValue {
-    let text = match address {
-        // Without the zone of an IPv6 address, which means nothing to the other side.
-        Address::Socket(socket) => SocketAddr::new(socket.ip(), socket.port()).to_string(),
-        Address::Host { .. } => address.to_string(),
-        _ => "localhost".to_owned(),
-    };
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
 }

@@ -3,11 +3,19 @@
 //! [`TcpProbe`] asks whether somebody listens, and says what it should,
 #![cfg_attr(
     feature = "http",
-    doc = "[`HttpProbe`] whether HTTP is answered as it should be."
+    doc = "[`HttpProbe`] whether HTTP is answered as it should be,"
 )]
 #![cfg_attr(
     not(feature = "http"),
-    doc = "`HttpProbe` (feature `http`) whether HTTP is answered as it should be."
+    doc = "`HttpProbe` (feature `http`) whether HTTP is answered as it should be,"
+)]
+#![cfg_attr(
+    feature = "grpc",
+    doc = "[`GrpcProbe`] whether a gRPC service says that it serves."
+)]
+#![cfg_attr(
+    not(feature = "grpc"),
+    doc = "`GrpcProbe` (feature `grpc`) whether a gRPC service says that it serves."
 )]
 //! Each asks at the address of the endpoint, or at another [`Place`]. [`Shared`] asks
 //! once where several upstreams would ask the same.
@@ -20,8 +28,12 @@ mod error;
 mod excerpt;
 #[cfg(feature = "http")]
 mod expected_body;
+#[cfg(feature = "grpc")]
+mod grpc;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(any(feature = "http", feature = "grpc"))]
+mod message;
 #[cfg(feature = "regex")]
 mod pattern;
 mod place;
@@ -32,6 +44,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tightrope_upstream::{Address, Endpoint};
 
+#[cfg(feature = "grpc")]
+pub use self::grpc::{GrpcProbe, GrpcProbeError};
 #[cfg(feature = "regex")]
 pub use self::pattern::{Pattern, PatternError};
 pub use self::{
