@@ -52,6 +52,10 @@
     feature = "grpc",
     doc = "| to ask a gRPC service for its health | [`GrpcProbe`] |"
 )]
+#![cfg_attr(
+    feature = "tls",
+    doc = "| any of these over TLS, and so HTTPS | [`Tls`] |"
+)]
 //! | to ask at another port or address than the traffic's | [`probe::Place`] |
 //! | to ask a server once that is in several upstreams | [`probe::Shared`] |
 //! | to ask in a way of your own | [`Probe`], [`ProbeError`] |
@@ -65,6 +69,7 @@
 //! | `http` | no | `HttpProbe`: status and body of an answer over HTTP/1.1, with hyper |
 //! | `regex` | no | `ExpectedBody::Matches`: a regular expression for that body; `http` with it |
 //!//! | `grpc` | no | `GrpcProbe`: the health protocol of gRPC over HTTP/2, with hyper and prost |
+//! | `tls` | no | `Tls`: these probes over TLS with SNI, with rustls, its ring and the system's certificates |
 //!
 //! What this crate does not do: choose (that is `tightrope-balance`), move the traffic of a rollout
 //! (`tightrope-rollout`), try a request again (`tightrope-retry`).
@@ -89,6 +94,8 @@ pub use crate::probe::{ExpectedBody, HttpProbe, HttpProbeError};
 pub use crate::probe::{GrpcProbe, GrpcProbeError};
 #[cfg(feature = "regex")]
 pub use crate::probe::{Pattern, PatternError};
+#[cfg(feature = "tls")]
+pub use crate::probe::{Tls, TlsError};
 pub use crate::{
     check::HealthCheck,
     error::HealthCheckError,

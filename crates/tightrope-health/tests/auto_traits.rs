@@ -57,6 +57,8 @@ fn everything_can_be_sent_shared_and_moved() {
     );
     #[cfg(feature = "regex")]
     all!(tightrope_health::Pattern, tightrope_health::PatternError);
+    #[cfg(feature = "tls")]
+    all!(tightrope_health::Tls, tightrope_health::TlsError);
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod outlier;
 mod place;
 mod slow_start;
 mod tcp;
+mod tls;

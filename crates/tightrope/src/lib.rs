@@ -36,7 +36,7 @@
 //! | [`balance`] | to choose an endpoint for a request | always; `http-body`, `orca` |
 #![cfg_attr(
     feature = "health",
-    doc = "| [`health`] | sick endpoints skipped and brought back | `health`, `health-grpc`, `health-http`, `health-regex` |"
+    doc = "| [`health`] | sick endpoints skipped and brought back | `health`, `health-grpc`, `health-http`, `health-regex`, `health-tls` |"
 )]
 #![cfg_attr(
     feature = "retry",

@@ -2,12 +2,15 @@
 
 use std::io;
 
-use tightrope_upstream::Address;
+use tightrope_upstream::{Address, Endpoint};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
+use super::Place;
+#[cfg(feature = "tls")]
+use super::Tls;
 use crate::ProbeError;
 
 /// Whatever the other side is connected by.
@@ -15,9 +18,38 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A new connection to `address`; of a name, to the first of its addresses that takes one.
-pub(super) async fn connect(address: &Address) -> Result<Box<dyn Stream>, ProbeError> {
-    open(address).await.map_err(ProbeError::Connect)
+/// How a probe gets its connections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Connect {
+    pub(super) place: Place,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+}
+
+impl Connect {
+    /// Plain ones, to the endpoint's address.
+    pub(super) const fn new() -> Self {
+        Self {
+            place: Place::Traffic,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Where `endpoint` is connected to.
+    pub(super) fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
+        self.place.of(endpoint)
+    }
+
+    /// A new connection to `address`; of a name, to the first of its addresses that takes one.
+    pub(super) async fn open(&self, address: &Address) -> Result<Box<dyn Stream>, ProbeError> {
+        let stream = open(address).await.map_err(ProbeError::Connect)?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.handshake(address, stream).await;
+        }
+        Ok(stream)
+    }
 }
 
 async fn open(address: &Address) -> io::Result<Box<dyn Stream>> {

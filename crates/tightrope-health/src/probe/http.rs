@@ -11,9 +11,11 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Address, Endpoint};
 
+#[cfg(feature = "tls")]
+use super::Tls;
 use super::{
     ExpectedBody, Place, Probe, ProbeError, ProbeFuture,
-    connect::connect,
+    connect::Connect,
     message::{host, read},
 };
 
@@ -67,7 +69,7 @@ use super::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct HttpProbe {
-    place: Place,
+    connect: Connect,
     method: Method,
     target: Uri,
     headers: HeaderMap,
@@ -137,7 +139,7 @@ impl HttpProbe {
         })?;
         let agent = HeaderValue::from_static("tightrope-health");
         Ok(Self {
-            place: Place::Traffic,
+            connect: Connect::new(),
             method,
             target: target.into(),
             headers: HeaderMap::from_iter([(header::USER_AGENT, agent)]),
@@ -161,7 +163,14 @@ impl HttpProbe {
 
     /// Asks there. Default: at the endpoint's address.
     pub fn with_place(mut self, place: Place) -> Self {
-        self.place = place;
+        self.connect.place = place;
+        self
+    }
+
+    /// Asks over HTTPS: speaks TLS with whom it connects to. Default: not.
+    #[cfg(feature = "tls")]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.connect.tls = Some(tls.offering(b"http/1.1"));
         self
     }
 
@@ -239,7 +248,7 @@ impl HttpProbe {
 
     async fn ask(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
         let address = &self.place(endpoint)?;
-        let stream = TokioIo::new(connect(address).await?);
+        let stream = TokioIo::new(self.connect.open(address).await?);
         let (mut sender, connection) = http1::handshake(stream)
             .await
             .map_err(ProbeError::exchange)?;
@@ -295,7 +304,7 @@ impl Probe for HttpProbe {
     }
 
     fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
-        self.place.of(endpoint)
+        self.connect.place(endpoint)
     }
 }
 

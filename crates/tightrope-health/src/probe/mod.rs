@@ -39,6 +39,8 @@ mod pattern;
 mod place;
 mod shared;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -48,6 +50,8 @@ use tightrope_upstream::{Address, Endpoint};
 pub use self::grpc::{GrpcProbe, GrpcProbeError};
 #[cfg(feature = "regex")]
 pub use self::pattern::{Pattern, PatternError};
+#[cfg(feature = "tls")]
+pub use self::tls::{Tls, TlsError};
 pub use self::{
     error::ProbeError,
     place::Place,

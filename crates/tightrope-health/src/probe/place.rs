@@ -8,8 +8,9 @@ use crate::ProbeError;
 
 /// Where a probe connects to, if not to where the traffic goes.
 ///
-/// Who is asked elsewhere is asked by another name: the `Host` header is by default the address of the
-/// place, not of the endpoint. Where the other side tells its names apart, set it.
+/// Who is asked elsewhere is asked by another name: the `Host` header, the authority of a gRPC call and
+/// the name that a certificate must be for are by default those of the place, not of the endpoint. Where
+/// the other side tells its names apart, set them.
 ///
 /// ```
 /// use std::num::NonZeroU16;

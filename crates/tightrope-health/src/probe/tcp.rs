@@ -3,9 +3,11 @@
 use tightrope_upstream::{Address, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+#[cfg(feature = "tls")]
+use super::Tls;
 use super::{
     Place, Probe, ProbeError, ProbeFuture,
-    connect::{Stream, connect},
+    connect::{Connect, Stream},
     excerpt::excerpt,
 };
 
@@ -31,7 +33,7 @@ use super::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TcpProbe {
-    place: Place,
+    connect: Connect,
     sent: Vec<u8>,
     expected: Option<ExpectedBytes>,
     answer_limit: usize,
@@ -73,7 +75,7 @@ impl TcpProbe {
     /// Connects.
     pub const fn new() -> Self {
         Self {
-            place: Place::Traffic,
+            connect: Connect::new(),
             sent: Vec::new(),
             expected: None,
             answer_limit: ANSWER_LIMIT,
@@ -82,7 +84,14 @@ impl TcpProbe {
 
     /// Connects there. Default: to the endpoint's address.
     pub fn with_place(mut self, place: Place) -> Self {
-        self.place = place;
+        self.connect.place = place;
+        self
+    }
+
+    /// Speaks TLS with whom it connects to, before it sends or expects anything. Default: not.
+    #[cfg(feature = "tls")]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.connect.tls = Some(tls);
         self
     }
 
@@ -123,7 +132,8 @@ impl TcpProbe {
     }
 
     async fn ask(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
-        let mut stream = connect(&self.place(endpoint)?).await?;
+        let address = self.place(endpoint)?;
+        let mut stream = self.connect.open(&address).await?;
         if !self.sent.is_empty() {
             let sent = stream.write_all(&self.sent).await;
             sent.map_err(ProbeError::exchange)?;
@@ -169,7 +179,7 @@ impl Probe for TcpProbe {
     }
 
     fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
-        self.place.of(endpoint)
+        self.connect.place(endpoint)
     }
 }
 

@@ -16,15 +16,17 @@ use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Address, Endpoint};
 
 use self::tasks::Tasks;
+#[cfg(feature = "tls")]
+use super::Tls;
 use super::{
     Place, Probe, ProbeError, ProbeFuture,
-    connect::connect,
+    connect::Connect,
     excerpt::excerpt,
     message::{host, read},
 };
 
-/// Asks `grpc.health.v1.Health/Check`, the [health protocol of gRPC][protocol], over HTTP/2 without an
-/// upgrade, on a connection of its own for each probe.
+/// Asks `grpc.health.v1.Health/Check`, the [health protocol of gRPC][protocol], over HTTP/2 from
+/// the first byte on, on a connection of its own for each probe.
 ///
 /// Passes when the answer is `SERVING`. A server that does not know the service (`NOT_FOUND`), or not
 /// the protocol (`UNIMPLEMENTED`), fails: ask it with a [`TcpProbe`](crate::TcpProbe).
@@ -46,7 +48,7 @@ use super::{
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct GrpcProbe {
-    place: Place,
+    connect: Connect,
     service: String,
     authority: Option<Authority>,
     headers: HeaderMap,
@@ -98,7 +100,14 @@ impl GrpcProbe {
 
     /// Asks there. Default: at the endpoint's address.
     pub fn with_place(mut self, place: Place) -> Self {
-        self.place = place;
+        self.connect.place = place;
+        self
+    }
+
+    /// Speaks TLS with whom it connects to. Default: not.
+    #[cfg(feature = "tls")]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.connect.tls = Some(tls.offering(b"h2"));
         self
     }
 
@@ -148,7 +157,7 @@ impl GrpcProbe {
 
     async fn ask(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
         let address = self.place(endpoint)?;
-        let stream = TokioIo::new(connect(&address).await?);
+        let stream = TokioIo::new(self.connect.open(&address).await?);
         let tasks = Tasks::new();
         let (mut sender, connection) = http2::Builder::new(tasks.spawner())
             // What comes is kept until it is read: no more than can be right.
@@ -176,7 +185,7 @@ impl GrpcProbe {
             None => host(address).parse().map_err(ProbeError::exchange)?,
         };
         let target = Uri::builder()
-            .scheme(Scheme::HTTP)
+            .scheme(self.scheme())
             .authority(authority)
             .path_and_query(PATH);
         let mut request = Request::new(Full::new(wire::question(&self.service)));
@@ -198,13 +207,28 @@ impl GrpcProbe {
     }
 }
 
+impl GrpcProbe {
+    #[cfg(feature = "tls")]
+    fn scheme(&self) -> Scheme {
+        self.connect
+            .tls
+            .as_ref()
+            .map_or(Scheme::HTTP, |_| Scheme::HTTPS)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn scheme(&self) -> Scheme {
+        Scheme::HTTP
+    }
+}
+
 impl Probe for GrpcProbe {
     fn probe<'a>(&'a self, endpoint: &'a Endpoint) -> ProbeFuture<'a> {
         Box::pin(self.ask(endpoint))
     }
 
     fn place(&self, endpoint: &Endpoint) -> Result<Address, ProbeError> {
-        self.place.of(endpoint)
+        self.connect.place(endpoint)
     }
 }
 
