@@ -83,11 +83,7 @@ Ctrl-C ends it.
             upstreams: vec![config::Upstream {
                 name: "demo".to_owned(),
                 endpoints,
-                health: Some(config::Health {
-                    path: Some("/infra/health".to_owned()),
-                    body: Some("UP".to_owned()),
-                    ..config::Health::default()
-                }),
+                health: Some(config::Health::of("/infra/health", "UP")),
                 ..config::Upstream::default()
             }],
             ..Config::default()

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderName, Request, header::HOST};
+use http::{HeaderName, Request};
 use hyper::body::Incoming;
 use tightrope::{
     balance::{
@@ -13,8 +13,7 @@ use tightrope::{
     },
     forwarded::Client,
     health::{
-        ExpectedBody, HealthCheck, HealthTask, HttpProbe, LiveReports, Observe, ObserveLayer,
-        Probe, TcpProbe,
+        HealthTask, LiveReports, Observe, ObserveLayer, Probe,
         outlier::{OutlierReports, OutlierTask},
     },
     proxy::{Forward, HttpClassify},
@@ -68,12 +67,13 @@ impl Site {
             .map_err(|error| refused(&error))?;
 
         let probe = match &config.health {
-            Some(health) => Some(probe(health).map_err(|error| refused(&error))?),
+            Some(health) => Some(health.probe().map_err(|error| refused(&error))?),
             None => None,
         };
         let health = match (&config.health, &probe) {
             (Some(health), Some(probe)) => {
-                Some(watch(&upstream, health, Arc::clone(probe)).map_err(|error| refused(&error))?)
+                let check = health.watch(&upstream, Arc::clone(probe));
+                Some(check.map_err(|error| refused(&error))?.spawn())
             }
             _ => None,
         };
@@ -185,34 +185,6 @@ fn strategy(config: &config::Upstream) -> Box<dyn Strategy> {
     } else {
         strategy
     }
-}
-
-fn probe(config: &config::Health) -> Result<Arc<dyn Probe>, Box<dyn std::error::Error>> {
-    let Some(path) = &config.path else {
-        return Ok(Arc::new(TcpProbe::new()));
-    };
-    let mut probe = HttpProbe::get(path)?;
-    if let Some(host) = &config.host {
-        probe = probe.with_header(HOST, host.parse()?)?;
-    }
-    if let Some(body) = &config.body {
-        probe = probe.with_body(ExpectedBody::Contains(body.clone()))?;
-    }
-    Ok(Arc::new(probe))
-}
-
-fn watch(
-    upstream: &Upstream,
-    config: &config::Health,
-    probe: Arc<dyn Probe>,
-) -> Result<HealthTask, Box<dyn std::error::Error>> {
-    Ok(HealthCheck::new(upstream, probe)
-        .with_interval(config.interval)?
-        .with_timeout(config.timeout)?
-        .with_rise(config.rise)?
-        .with_fall(config.fall)?
-        .with_restore(config.restores)
-        .spawn())
 }
 
 // === impl Describe ===

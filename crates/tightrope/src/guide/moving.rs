@@ -36,6 +36,8 @@
 //! | `hash-type`, `hash-balance-factor` | [`haproxy::HashType`], `with_hash_balance_factor` | [`Bounded`] |
 //! | `balance first` | [`FirstAvailable`], which does not go on when one is busy | |
 //! | `inter`, `rise`, `fall` | the same names in `tightrope-health` | |
+//! | `fastinter`, `downinter`, `spread-checks` | `with_changing_interval`, `with_unhealthy_interval`, `with_jitter` of its `HealthCheck` | |
+//! | `option httpchk`, `tcp-check`, `check-ssl`, `port`, `addr` of a check | `HttpProbe`, `TcpProbe`, `Tls`, `probe::Place` | |
 //!
 //! # Envoy
 //!
@@ -46,6 +48,7 @@
 //! | `MAGLEV`, `RING_HASH` | [`envoy::Maglev`], [`envoy::RingHash`] | [`Maglev`] |
 //! | `hash_balance_factor` | `with_hash_balance_factor` of these two | [`Bounded`] |
 //! | subsets of a cluster | [`Only`] around any strategy | |
+//! | `health_checks` | `HealthCheck` with `HttpProbe`, `TcpProbe` or `GrpcProbe`; `no_traffic_interval` is `with_idle_interval` | |
 //! | `outlier_detection` | `OutlierDetection` of `tightrope-health`: the same numbers by default, and differences that its page names | |
 //!
 //! Priorities and zones have no equivalent yet.

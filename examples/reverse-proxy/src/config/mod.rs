@@ -15,13 +15,17 @@ use tightrope::{
     upstream::{Address, EndpointId, EndpointSpec, Group, Weight},
 };
 
+mod health;
 mod outlier;
 #[cfg(test)]
 mod tests;
 mod text;
 
-pub(crate) use self::outlier::Outlier;
 use self::text::parsed;
+pub(crate) use self::{
+    health::{Health, Start},
+    outlier::Outlier,
+};
 use crate::cli::Cli;
 
 /// Everything that can be configured.
@@ -193,34 +197,6 @@ pub(crate) struct Endpoint {
     pub(crate) weight: Weight,
     #[serde(default, deserialize_with = "text::optional")]
     pub(crate) group: Option<Group>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Health {
-    /// The path that is asked for; default: only a connection is made.
-    pub(crate) path: Option<String>,
-    pub(crate) host: Option<String>,
-    /// What the answer must contain.
-    pub(crate) body: Option<String>,
-    #[serde(with = "humantime_serde")]
-    pub(crate) interval: Duration,
-    #[serde(with = "humantime_serde")]
-    pub(crate) timeout: Duration,
-    pub(crate) rise: u32,
-    pub(crate) fall: u32,
-    /// What an endpoint is until its first probe.
-    pub(crate) start: Start,
-    /// Whether a probe that passes ends an ejection.
-    pub(crate) restores: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Start {
-    #[default]
-    Healthy,
-    Unhealthy,
 }
 
 /// How the admin's `switch` goes about it.
@@ -413,31 +389,6 @@ impl Upstream {
     }
 }
 
-impl Health {
-    fn check(&self) -> Result<(), ConfigError> {
-        let fail = |message: &str| Err(ConfigError(message.to_owned()));
-        match &self.path {
-            Some(path) if !path.starts_with('/') => {
-                return fail(&format!("path: `{path}` does not begin with `/`"));
-            }
-            None if self.body.is_some() => return fail("body: it needs a path to ask for"),
-            None if self.host.is_some() => return fail("host: it needs a path to ask for"),
-            _ => {}
-        }
-        for (name, value) in [("interval", self.interval), ("timeout", self.timeout)] {
-            if value.is_zero() {
-                return fail(&format!("{name} is 0"));
-            }
-        }
-        for (name, value) in [("rise", self.rise), ("fall", self.fall)] {
-            if value == 0 {
-                return fail(&format!("{name} is 0"));
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Endpoint {
     pub(crate) fn spec(&self) -> EndpointSpec {
         let mut spec = EndpointSpec::new(self.address.clone()).with_weight(self.weight);
@@ -545,22 +496,6 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             headers: 100,
             attempts: 3,
-        }
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            path: None,
-            host: None,
-            body: None,
-            interval: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            rise: 2,
-            fall: 3,
-            start: Start::default(),
-            restores: true,
         }
     }
 }

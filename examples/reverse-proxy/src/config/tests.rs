@@ -1,11 +1,30 @@
 //! The file that shows every setting.
 
-use super::Config;
+use super::{Config, ConfigError};
 
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 6] = ["upstream", "token", "path", "hash_header", "id", "host"];
+const WITHOUT_DEFAULT: [&str; 18] = [
+    "upstream",
+    "token",
+    "path",
+    "hash_header",
+    "id",
+    "host",
+    "body_matches",
+    "grpc_service",
+    "send",
+    "expect",
+    "expect_contains",
+    "port",
+    "address",
+    "server_name",
+    "tls_roots",
+    "unhealthy_interval",
+    "changing_interval",
+    "idle_interval",
+];
 
 #[test]
 fn what_the_file_shows_as_defaults_are_the_defaults() {
@@ -23,5 +42,126 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 35);
+    assert_eq!(shown, 42);
+}
+
+/// What `[upstream.health]` is with these settings.
+fn health(settings: &str) -> Result<Config, ConfigError> {
+    Config::parse(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"
+         [[upstream]]\nname = \"app\"\n[upstream.health]\n{settings}"
+    ))
+}
+
+#[test]
+fn every_kind_of_probe_can_be_configured() {
+    let all = [
+        r#""#,
+        r#"send = "PING\r\n"
+           expect = "+PONG""#,
+        r#"expect_contains = "ready"
+           port = 9101"#,
+        r#"path = "/health"
+           method = "HEAD"
+           statuses = ["200-204", "401"]"#,
+        r#"path = "/health"
+           method = "OPTIONS"
+           host = "shop.example"
+           headers = { Authorization = "Bearer t" }"#,
+        r#"path = "/health"
+           body_matches = '"status":"(ok|degraded)"'
+           body_limit = 1024
+           address = "10.0.0.1:9101""#,
+        r#"grpc_service = """#,
+        r#"grpc_service = "shop.v1.Cart"
+           host = "shop.example"
+           headers = { x-token = "t" }"#,
+        r#"unhealthy_interval = "5s"
+           changing_interval = "500ms"
+           idle_interval = "1m"
+           start_spread = "2s"
+           max_in_flight = 100"#,
+    ];
+    for settings in all {
+        assert_eq!(health(settings).map(drop), Ok(()), "{settings}");
+    }
+}
+
+#[test]
+fn settings_of_probes_that_make_no_sense_are_refused_by_name() {
+    let refused = [
+        (r#"body = "UP""#, "body: it needs a path"),
+        (r#"method = "HEAD""#, "method: it needs a path"),
+        (r#"statuses = ["204"]"#, "statuses: it needs a path"),
+        (r#"host = "a""#, "host: it needs a path or a grpc_service"),
+        (r#"server_name = "a""#, "server_name: it needs tls"),
+        (
+            "path = \"/\"\ngrpc_service = \"\"",
+            "grpc_service: there is a path already",
+        ),
+        (
+            "path = \"/\"\nsend = \"PING\"",
+            "send: there is a path already",
+        ),
+        (
+            "grpc_service = \"\"\nexpect = \"PONG\"",
+            "expect: there is a grpc_service already",
+        ),
+        (
+            "port = 1\naddress = \"10.0.0.1:1\"",
+            "address: there is a port already",
+        ),
+        ("expect = \"\"", "expect: expected bytes are empty"),
+        (
+            "path = \"/\"\nbody_matches = \"(\"",
+            "body_matches: `(` is not a regular expression (unclosed group)",
+        ),
+        (
+            "path = \"/\"\nmethod = \"get\"",
+            "method: `get` is not in capital letters",
+        ),
+        (
+            "path = \"/\"\nmethod = \"CONNECT\"",
+            "method: method CONNECT is not a probe's to use",
+        ),
+        (
+            "path = \"/\"\nmethod = \"HEAD\"\nbody = \"UP\"",
+            "method: the answer to HEAD has no body to expect anything of",
+        ),
+        (
+            "path = \"/\"\nstatuses = [\"299-200\"]",
+            "statuses: `299-200` are not statuses; expected ranges from 100 to 999",
+        ),
+        (
+            "path = \"/\"\nheaders = { \"a b\" = \"c\" }",
+            "headers: `a b` is not a name",
+        ),
+        (
+            "path = \"/\"\nheaders = { te = \"c\" }",
+            "headers: header `te` is not a probe's to set",
+        ),
+        (
+            "grpc_service = \"\"\nhost = \"a b\"",
+            "host: `a b` is not an authority; expected NAME or NAME:PORT",
+        ),
+        ("unhealthy_interval = \"0s\"", "unhealthy_interval is 0"),
+        ("changing_interval = \"0s\"", "changing_interval is 0"),
+        ("idle_interval = \"0s\"", "idle_interval is 0"),
+    ];
+    for (settings, words) in refused {
+        let expected = format!(" upstream `app`: health.{words}");
+        assert_eq!(health(settings).unwrap_err().0, expected);
+    }
+    let lines = [
+        ("port = 0", "7: "),
+        ("path = \"/\"\nstatuses = [\"2xx\"]", "`2xx`"),
+        ("address = \"somewhere\"", "`somewhere`"),
+    ];
+    for (settings, part) in lines {
+        let words = health(settings).unwrap_err().0;
+        assert!(words.contains(part), "{words}");
+    }
+    let words = health("tls = true\ntls_roots = \"/nowhere/ca.pem\"").unwrap_err();
+    let begin = " upstream `app`: health.tls_roots: /nowhere/ca.pem: No such file";
+    assert!(words.0.starts_with(begin), "{words}");
 }

@@ -58,6 +58,11 @@ const WRONG: &[(&str, &[&str])] = &[
         &["proxy.toml:7:", "2 moons"],
     ),
     ("[upstream.health]\nrise = 0", &["health.rise"]),
+    ("[upstream.health]\nport = 0", &["proxy.toml:7:", "`0`"]),
+    (
+        "[upstream.health]\npath = \"/\"\nbody_matches = \"(\"",
+        &["upstream `app`", "health.body_matches", "`(`"],
+    ),
     (
         "[upstream.outlier]\nmax_ejected = 1.5",
         &[

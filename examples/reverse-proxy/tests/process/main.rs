@@ -5,6 +5,7 @@
 mod administration;
 mod configuration;
 mod demo;
+mod health;
 mod outlier;
 mod program;
 mod reload;
