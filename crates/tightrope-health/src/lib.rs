@@ -39,7 +39,7 @@
 //! | when you want | use |
 //! | --- | --- |
 //! | the health of an upstream's members to be watched | [`HealthCheck`], [`HealthTask`] |
-//! | to ask whether somebody listens, and says what it should | [`TcpProbe`], [`ExpectedBytes`] |
+//! | to ask whether somebody listens, and gives the right answer | [`TcpProbe`], [`ExpectedBytes`] |
 #![cfg_attr(
     feature = "http",
     doc = "| to ask over HTTP | [`HttpProbe`], [`ExpectedBody`] |"
@@ -68,8 +68,8 @@
 //! | --- | --- | --- |
 //! | `http` | no | `HttpProbe`: status and body of an answer over HTTP/1.1, with hyper |
 //! | `regex` | no | `ExpectedBody::Matches`: a regular expression for that body; `http` with it |
-//!//! | `grpc` | no | `GrpcProbe`: the health protocol of gRPC over HTTP/2, with hyper and prost |
-//! | `tls` | no | `Tls`: these probes over TLS with SNI, with rustls, its ring and the system's certificates |
+//! | `grpc` | no | `GrpcProbe`: the health protocol of gRPC over HTTP/2, with hyper and prost |
+//! | `tls` | no | `Tls`: these probes over TLS with SNI, with rustls, ring and the system's certificates |
 //!
 //! What this crate does not do: choose (that is `tightrope-balance`), move the traffic of a rollout
 //! (`tightrope-rollout`), try a request again (`tightrope-retry`).

@@ -43,7 +43,8 @@ async fn serve(
     while !request.ends_with(b"\r\n\r\n") {
         request.push(stream.read_u8().await.unwrap());
     }
-    stream.write_all(answer.as_bytes()).await.unwrap();
+    // Fails if the probe has heard enough before.
+    let _ = stream.write_all(answer.as_bytes()).await;
     if let Then::KeepOpen = then {
         let mut rest = Vec::new();
         // Ends, with an error or without, when the probe closes the connection.
@@ -195,6 +196,14 @@ async fn a_body_that_is_too_long_fails_without_its_end() {
         result.unwrap_err(),
         "probe: body is longer than 65536 bytes"
     );
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_fails_without_its_end() {
+    let head = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\n\r\n", "x".repeat(1 << 20));
+    let (endpoint, _served) = server(head, Then::KeepOpen).await;
+    let error = check(&probe(), &endpoint, PLENTY).await.unwrap_err();
+    assert!(matches!(error, ProbeError::Exchange(_)), "{error:?}");
 }
 
 #[tokio::test]

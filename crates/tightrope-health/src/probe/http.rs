@@ -22,7 +22,8 @@ use super::{
 /// Asks over HTTP/1.1, on a connection of its own for each probe, and looks at status and body.
 ///
 /// Passes when the status is one of those expected (default: 200 to 299) and the body, where one is
-/// expected, is right. The body is not read unless it matters. A redirect is not followed.
+/// expected, is right. The body is not read unless it matters; a head of more than 64 KiB fails. A
+/// redirect is not followed.
 ///
 /// An upstream whose members must answer `UP` at `/infra/health`, and leave after ten tries, ten
 /// seconds apart, that they did not:
@@ -110,6 +111,9 @@ pub enum HttpProbeError {
 
 /// The body is read up to this many bytes.
 const BODY_LIMIT: usize = 64 * 1024;
+
+/// An answer whose head has more bytes is none, and no more are read ahead of the body.
+const HEAD_LIMIT: usize = 64 * 1024;
 
 // === impl HttpProbe ===
 
@@ -249,7 +253,9 @@ impl HttpProbe {
     async fn ask(&self, endpoint: &Endpoint) -> Result<(), ProbeError> {
         let address = &self.place(endpoint)?;
         let stream = TokioIo::new(self.connect.open(address).await?);
-        let (mut sender, connection) = http1::handshake(stream)
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_LIMIT)
+            .handshake(stream)
             .await
             .map_err(ProbeError::exchange)?;
         let answer = async {

@@ -1,6 +1,6 @@
 //! What a probe is, and those that come with the crate.
 //!
-//! [`TcpProbe`] asks whether somebody listens, and says what it should,
+//! [`TcpProbe`] asks whether somebody listens, and gives the right answer,
 #![cfg_attr(
     feature = "http",
     doc = "[`HttpProbe`] whether HTTP is answered as it should be,"
@@ -17,8 +17,8 @@
     not(feature = "grpc"),
     doc = "`GrpcProbe` (feature `grpc`) whether a gRPC service says that it serves."
 )]
-//! Each asks at the address of the endpoint, or at another [`Place`]. [`Shared`] asks
-//! once where several upstreams would ask the same.
+//! Each asks at the address of the endpoint, or at another [`Place`]. [`Shared`] asks once where
+//! several upstreams would ask the same.
 //!
 //! One of your own is a type that implements [`Probe`]; [`check`] asks once, without a background
 //! task.
@@ -71,7 +71,7 @@ pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ProbeError>> +
 ///
 /// ```
 /// use tightrope_health::{Probe, ProbeError, probe::ProbeFuture};
-/// use tightrope_upstream::{Address, Endpoint};
+/// use tightrope_upstream::Endpoint;
 /// use tokio::{io::AsyncReadExt, net::TcpStream};
 ///
 /// /// Passes when the server greets with a line that starts with `220`, as SMTP does.

@@ -34,7 +34,8 @@ pub enum Place {
     Address(Address),
     /// What the endpoint's metadata has under this key: a port, or an address as
     /// [`Address`] writes it. Endpoints that have no such key are asked at their own address; those
-    /// whose value is neither fail.
+    /// whose value is neither fail. What an update changes in it is seen from the second probe after
+    /// that on: the first is prepared already.
     Metadata(Arc<str>),
 }
 

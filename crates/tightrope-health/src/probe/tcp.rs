@@ -1,4 +1,4 @@
-//! Does somebody listen, and say what it should?
+//! Does somebody listen, and give the right answer?
 
 use tightrope_upstream::{Address, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,17 +1,16 @@
 //! How endpoints are asked whether they are well.
 
+mod probe;
+
 use std::{
-    collections::BTreeMap, fmt::Display, fs, num::NonZeroU16, ops::RangeInclusive, path::PathBuf,
-    str::FromStr, sync::Arc, time::Duration,
+    collections::BTreeMap, num::NonZeroU16, ops::RangeInclusive, path::PathBuf, str::FromStr,
+    sync::Arc, time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, Method, header::HOST};
+use http::Method;
 use serde::Deserialize;
 use tightrope::{
-    health::{
-        ExpectedBody, ExpectedBytes, GrpcProbe, HealthCheck, HealthCheckError, HttpProbe, Pattern,
-        Probe, TcpProbe, Tls, probe::Place,
-    },
+    health::{HealthCheck, HealthCheckError, Probe},
     upstream::{Address, Upstream},
 };
 
@@ -117,86 +116,40 @@ impl Health {
     /// Whether the settings are those of one kind of probe.
     fn check_kind(&self) -> Result<(), ConfigError> {
         let default = Self::default();
-        let (http, grpc) = (self.path.is_some(), self.grpc_service.is_some());
-        let needs = [
-            ("method", self.method != default.method, http, "a path"),
-            (
-                "statuses",
-                self.statuses != default.statuses,
-                http,
-                "a path",
-            ),
-            ("body", self.body.is_some(), http, "a path"),
-            ("body_matches", self.body_matches.is_some(), http, "a path"),
-            (
-                "body_limit",
-                self.body_limit != default.body_limit,
-                http,
-                "a path",
-            ),
-            (
-                "host",
-                self.host.is_some(),
-                http || grpc,
-                "a path or a grpc_service",
-            ),
-            (
-                "headers",
-                !self.headers.is_empty(),
-                http || grpc,
-                "a path or a grpc_service",
-            ),
-            ("server_name", self.server_name.is_some(), self.tls, "tls"),
-            ("tls_roots", self.tls_roots.is_some(), self.tls, "tls"),
+        let path = ("path", self.path.is_some());
+        let grpc_service = ("grpc_service", self.grpc_service.is_some());
+        let port = ("port", self.port.is_some());
+        let address = ("address", self.address.is_some());
+        let body = ("body", self.body.is_some());
+        let body_matches = ("body_matches", self.body_matches.is_some());
+        let expect = ("expect", self.expect.is_some());
+        let expect_contains = ("expect_contains", self.expect_contains.is_some());
+        let of_http = [
+            ("method", self.method != default.method),
+            ("statuses", self.statuses != default.statuses),
+            body,
+            body_matches,
+            ("body_limit", self.body_limit != default.body_limit),
         ];
-        for (name, is_set, makes_sense, needed) in needs {
-            if is_set && !makes_sense {
-                return Err(ConfigError(format!("{name}: it needs {needed}")));
-            }
-        }
-        let either = [
-            ("grpc_service", grpc, "path", http),
-            ("send", self.send.is_some(), "path", http),
-            ("send", self.send.is_some(), "grpc_service", grpc),
-            ("expect", self.expect.is_some(), "path", http),
-            ("expect", self.expect.is_some(), "grpc_service", grpc),
-            (
-                "expect_contains",
-                self.expect_contains.is_some(),
-                "path",
-                http,
-            ),
-            (
-                "expect_contains",
-                self.expect_contains.is_some(),
-                "grpc_service",
-                grpc,
-            ),
-            (
-                "expect_contains",
-                self.expect_contains.is_some(),
-                "expect",
-                self.expect.is_some(),
-            ),
-            (
-                "body_matches",
-                self.body_matches.is_some(),
-                "body",
-                self.body.is_some(),
-            ),
-            (
-                "address",
-                self.address.is_some(),
-                "port",
-                self.port.is_some(),
-            ),
+        let of_both = [
+            ("host", self.host.is_some()),
+            ("headers", !self.headers.is_empty()),
         ];
-        for (name, is_set, other, other_is_set) in either {
-            if is_set && other_is_set {
-                return Err(ConfigError(format!("{name}: there is a {other} already")));
-            }
-        }
-        Ok(())
+        let of_tcp = [("send", self.send.is_some()), expect, expect_contains];
+        let of_tls = [
+            ("server_name", self.server_name.is_some()),
+            ("tls_roots", self.tls_roots.is_some()),
+        ];
+        let either = ("path or grpc_service", path.1 || grpc_service.1);
+        only_with(path, &of_http)?;
+        only_with(either, &of_both)?;
+        only_with(("`tls = true`", self.tls), &of_tls)?;
+        not_beside(path, &of_tcp)?;
+        not_beside(grpc_service, &of_tcp)?;
+        not_beside(path, &[grpc_service])?;
+        not_beside(body, &[body_matches])?;
+        not_beside(expect, &[expect_contains])?;
+        not_beside(port, &[address])
     }
 
     fn check_numbers(&self) -> Result<(), ConfigError> {
@@ -215,132 +168,6 @@ impl Health {
             Some((name, _)) => Err(ConfigError(format!("{name} is 0"))),
             None => Ok(()),
         }
-    }
-
-    /// The question that this says.
-    pub(crate) fn probe(&self) -> Result<Arc<dyn Probe>, ConfigError> {
-        match (&self.path, &self.grpc_service) {
-            (Some(path), _) => Ok(Arc::new(self.http(path)?)),
-            (None, Some(service)) => Ok(Arc::new(self.grpc(service)?)),
-            (None, None) => Ok(Arc::new(self.tcp()?)),
-        }
-    }
-
-    fn http(&self, path: &str) -> Result<HttpProbe, ConfigError> {
-        let mut probe = HttpProbe::get(path)
-            .map_err(wrong("path"))?
-            .with_place(self.place())
-            .with_body_limit(self.body_limit);
-        // Methods tell capital letters from others, and servers know those of the first kind.
-        if self.method.as_str().bytes().any(|b| b.is_ascii_lowercase()) {
-            let method = &self.method;
-            return Err(wrong("method")(format!(
-                "`{method}` is not in capital letters"
-            )));
-        }
-        let ranges = self.statuses.iter().map(|statuses| statuses.0.clone());
-        probe = probe.with_statuses(ranges).map_err(wrong("statuses"))?;
-        if let Some(part) = &self.body {
-            let body = ExpectedBody::Contains(part.clone());
-            probe = probe.with_body(body).map_err(wrong("body"))?;
-        }
-        if let Some(pattern) = &self.body_matches {
-            let pattern = Pattern::new(pattern).map_err(wrong("body_matches"))?;
-            let body = ExpectedBody::Matches(pattern);
-            probe = probe.with_body(body).map_err(wrong("body_matches"))?;
-        }
-        probe = probe
-            .with_method(self.method.clone())
-            .map_err(wrong("method"))?;
-        if let Some(host) = &self.host {
-            let value = HeaderValue::from_str(host).map_err(wrong("host"))?;
-            probe = probe.with_header(HOST, value).map_err(wrong("host"))?;
-        }
-        for header in self.headers() {
-            let (name, value) = header?;
-            probe = probe.with_header(name, value).map_err(wrong("headers"))?;
-        }
-        Ok(match self.tls()? {
-            Some(tls) => probe.with_tls(tls),
-            None => probe,
-        })
-    }
-
-    fn grpc(&self, service: &str) -> Result<GrpcProbe, ConfigError> {
-        let mut probe = GrpcProbe::new()
-            .with_service(service)
-            .with_place(self.place());
-        if let Some(host) = &self.host {
-            probe = probe.with_authority(host).map_err(wrong("host"))?;
-        }
-        for header in self.headers() {
-            let (name, value) = header?;
-            probe = probe.with_header(name, value).map_err(wrong("headers"))?;
-        }
-        Ok(match self.tls()? {
-            Some(tls) => probe.with_tls(tls),
-            None => probe,
-        })
-    }
-
-    fn tcp(&self) -> Result<TcpProbe, ConfigError> {
-        let mut probe = TcpProbe::new().with_place(self.place());
-        if let Some(text) = &self.send {
-            probe = probe.with_send(text.as_bytes());
-        }
-        if let Some(text) = &self.expect {
-            let bytes = ExpectedBytes::StartsWith(text.clone().into_bytes());
-            probe = probe.with_expect(bytes).map_err(wrong("expect"))?;
-        }
-        if let Some(text) = &self.expect_contains {
-            let bytes = ExpectedBytes::Contains(text.clone().into_bytes());
-            probe = probe.with_expect(bytes).map_err(wrong("expect_contains"))?;
-        }
-        Ok(match self.tls()? {
-            Some(tls) => probe.with_tls(tls),
-            None => probe,
-        })
-    }
-
-    fn place(&self) -> Place {
-        match (&self.address, self.port) {
-            (Some(address), _) => Place::Address(address.clone()),
-            (None, Some(port)) => Place::Port(port),
-            (None, None) => Place::Traffic,
-        }
-    }
-
-    fn headers(&self) -> impl Iterator<Item = Result<(HeaderName, HeaderValue), ConfigError>> {
-        self.headers.iter().map(|(name, value)| {
-            let field = wrong("headers");
-            let parsed = name.parse().map_err(|_| format!("`{name}` is not a name"));
-            let parsed = parsed.and_then(|parsed| {
-                let value = HeaderValue::from_str(value);
-                let value = value.map_err(|_| format!("the value of `{name}` is not one line"));
-                Ok((parsed, value?))
-            });
-            parsed.map_err(field)
-        })
-    }
-
-    fn tls(&self) -> Result<Option<Tls>, ConfigError> {
-        if !self.tls {
-            return Ok(None);
-        }
-        let tls = match &self.tls_roots {
-            Some(path) => {
-                let place = path.display();
-                let named = |error: &dyn Display| wrong("tls_roots")(format!("{place}: {error}"));
-                let pem = fs::read(path).map_err(|error| named(&error))?;
-                Tls::from_pem(&pem).map_err(|error| named(&error))?
-            }
-            None => Tls::from_system_roots().map_err(wrong("tls"))?,
-        };
-        match &self.server_name {
-            Some(name) => tls.with_server_name(name).map(Some),
-            None => Ok(Some(tls)),
-        }
-        .map_err(wrong("server_name"))
     }
 
     /// The check of the members of `upstream` that asks `probe`.
@@ -421,7 +248,25 @@ impl FromStr for Statuses {
     }
 }
 
-/// An error in the setting `name`.
-fn wrong<E: Display>(name: &'static str) -> impl Fn(E) -> ConfigError {
-    move |error| ConfigError(format!("{name}: {error}"))
+/// A setting, and whether it is there.
+type Setting = (&'static str, bool);
+
+/// Refuses what is there of `settings` and means nothing without `needed`.
+fn only_with(needed: Setting, settings: &[Setting]) -> Result<(), ConfigError> {
+    match (needed, settings.iter().find(|(_, is_there)| *is_there)) {
+        ((needed, false), Some((name, _))) => {
+            Err(ConfigError(format!("{name}: it needs {needed}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is there of `settings` and cannot be beside `other`.
+fn not_beside(other: Setting, settings: &[Setting]) -> Result<(), ConfigError> {
+    match (other, settings.iter().find(|(_, is_there)| *is_there)) {
+        ((other, true), Some((name, _))) => {
+            Err(ConfigError(format!("{name}: there is a {other} already")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -90,11 +90,11 @@ fn every_kind_of_probe_can_be_configured() {
 #[test]
 fn settings_of_probes_that_make_no_sense_are_refused_by_name() {
     let refused = [
-        (r#"body = "UP""#, "body: it needs a path"),
-        (r#"method = "HEAD""#, "method: it needs a path"),
-        (r#"statuses = ["204"]"#, "statuses: it needs a path"),
-        (r#"host = "a""#, "host: it needs a path or a grpc_service"),
-        (r#"server_name = "a""#, "server_name: it needs tls"),
+        (r#"body = "UP""#, "body: it needs path"),
+        (r#"method = "HEAD""#, "method: it needs path"),
+        (r#"statuses = ["204"]"#, "statuses: it needs path"),
+        (r#"host = "a""#, "host: it needs path or grpc_service"),
+        (r#"server_name = "a""#, "server_name: it needs `tls = true`"),
         (
             "path = \"/\"\ngrpc_service = \"\"",
             "grpc_service: there is a path already",

@@ -205,19 +205,12 @@ impl GrpcProbe {
         }
         Ok(request)
     }
-}
 
-impl GrpcProbe {
-    #[cfg(feature = "tls")]
     fn scheme(&self) -> Scheme {
-        self.connect
-            .tls
-            .as_ref()
-            .map_or(Scheme::HTTP, |_| Scheme::HTTPS)
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn scheme(&self) -> Scheme {
+        #[cfg(feature = "tls")]
+        if self.connect.tls.is_some() {
+            return Scheme::HTTPS;
+        }
         Scheme::HTTP
     }
 }
