@@ -1,7 +1,7 @@
 //! One answer for all who ask the same server.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -18,12 +18,13 @@ use crate::{Probe, ProbeError, probe::ProbeFuture};
 /// load that probes are to a server does not grow with the upstreams that it is part of. Each upstream
 /// still has a [`HealthCheck`](crate::HealthCheck) of its own, with its thresholds and its verdicts.
 ///
-/// Let `freshness` be about half of the shortest interval of the checks that share: with less, checks
-/// that do not probe at the same moment ask twice; with a whole interval or more, a check gets its own
-/// last answer once again, and counts it twice. A verdict is later by up to this time. Zero shares
-/// with those only who wait for the same answer. An answer from before an [ejection](crate::outlier) may
-/// end it. Nothing runs in the background, and an answer that is
-/// stale is forgotten when a place comes that was not asked before.
+/// Nobody is told the same answer twice: an endpoint of an upstream that comes again, at its next
+/// interval or because live traffic told against it, has the server asked anew. Let `freshness` be about
+/// half of the shortest interval of the checks that share; with less, those that do not probe at the
+/// same moment ask twice. A verdict is later by up to this time, and an answer from before an
+/// [ejection](crate::outlier) may end it. Zero shares with those only who wait for the same answer.
+/// Nothing runs in the background; what is stale is forgotten when a place comes that was not asked
+/// before.
 ///
 /// Who gives up, by its timeout or because its member left, ends the question if it was the one who
 /// asked; the next who waits asks anew, within the time that it has left. A failure comes as
@@ -52,7 +53,8 @@ pub struct Shared<P> {
 struct Inner<P> {
     probe: P,
     freshness: Duration,
-    /// The newest answer at each place. Who asks there has it locked.
+    /// The newest answer at each place. Who asks there has it locked; the lock is the queue of those
+    /// who wait for what it says.
     answers: Mutex<HashMap<Address, Arc<AsyncMutex<Option<Answer>>>>>,
 }
 
@@ -60,6 +62,8 @@ struct Inner<P> {
 struct Answer {
     came: Instant,
     answer: Result<(), Arc<ProbeError>>,
+    /// The records of the endpoints that it was told of.
+    told: HashSet<u64>,
 }
 
 // === impl Shared ===
@@ -90,17 +94,20 @@ impl<P: Probe> Shared<P> {
         let arrived = Instant::now();
         let newest = self.inner.newest(self.place(endpoint)?);
         let mut newest = newest.lock().await;
-        let answer = match &*newest {
-            Some(known) if known.came >= arrived || self.inner.is_fresh(known) => {
-                known.answer.clone()
-            }
+        let serial = endpoint.record().serial();
+        let answer = match &mut *newest {
+            Some(known) if known.came >= arrived || self.inner.is_news(known, serial) => known,
             _ => {
                 let answer = self.inner.probe.probe(endpoint).await.map_err(Arc::new);
-                let came = Instant::now();
-                newest.insert(Answer { came, answer }).answer.clone()
+                newest.insert(Answer {
+                    came: Instant::now(),
+                    answer,
+                    told: HashSet::new(),
+                })
             }
         };
-        answer.map_err(ProbeError::Shared)
+        answer.told.insert(serial);
+        answer.answer.clone().map_err(ProbeError::Shared)
     }
 }
 
@@ -140,6 +147,11 @@ impl<P> Inner<P> {
             }
         });
         Arc::clone(answers.entry(place).or_default())
+    }
+
+    /// Whether `known` may be told of the endpoint with this record.
+    fn is_news(&self, known: &Answer, serial: u64) -> bool {
+        self.is_fresh(known) && !known.told.contains(&serial)
     }
 
     fn is_fresh(&self, known: &Answer) -> bool {

@@ -62,19 +62,38 @@ async fn who_asks_meanwhile_waits_for_the_same_answer() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_good_for_as_long_as_it_is_fresh() {
     let (probe, mut sight) = scripted();
-    let upstream = upstream(Health::Healthy, [1]);
+    let [first, second, third] = [1; 3].map(|port| upstream(Health::Healthy, [port]));
     let shared = Shared::new(probe.clone(), SECOND);
-    let ask = async || probe::check(&shared, &member(&upstream), PLENTY).await;
-    ask().await.unwrap();
+    let ask = async |upstream| probe::check(&shared, &member(upstream), PLENTY).await;
+    ask(&first).await.unwrap();
     probe.answer(&name(1), Answer::Fail);
     tokio::time::advance(SECOND - Duration::from_millis(1)).await;
-    ask().await.unwrap();
+    ask(&second).await.unwrap();
     tokio::time::advance(Duration::from_millis(1)).await;
-    let error = ask().await.unwrap_err();
-    assert!(
-        matches!(&error, ProbeError::Shared(error) if matches!(**error, ProbeError::Unexpected(_)))
-    );
+    let error = ask(&third).await.unwrap_err();
+    let ProbeError::Shared(cause) = &error else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(**cause, ProbeError::Unexpected(_)));
     assert_eq!(error.to_string(), "as scripted");
+    sight.began().await;
+    sight.began().await;
+    assert!(sight.is_still_for(SECOND).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_the_same_answer_twice() {
+    let (probe, mut sight) = scripted();
+    let [first, second] = [1; 2].map(|port| upstream(Health::Healthy, [port]));
+    let shared = Shared::new(probe.clone(), 60 * SECOND);
+    let ask = async |upstream| probe::check(&shared, &member(upstream), PLENTY).await;
+    ask(&first).await.unwrap();
+    ask(&second).await.unwrap();
+    tokio::time::advance(SECOND).await;
+    // A killed server must not pass because of how it was.
+    probe.answer(&name(1), Answer::Fail);
+    ask(&second).await.unwrap_err();
+    ask(&first).await.unwrap_err();
     sight.began().await;
     sight.began().await;
     assert!(sight.is_still_for(SECOND).await);
