@@ -8,7 +8,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
-    uri::{Authority, PathAndQuery, Scheme},
+    uri::{Authority, Scheme},
 };
 use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http2};
@@ -72,7 +72,7 @@ pub enum GrpcProbeError {
     },
 }
 
-const PATH: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+const PATH: &str = "/grpc.health.v1.Health/Check";
 
 /// The answer is read up to this many bytes. One that is right has seven.
 const ANSWER_LIMIT: usize = 4096;
