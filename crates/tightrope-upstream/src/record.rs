@@ -150,8 +150,8 @@ impl Record {
     /// An endpoint that fails fast looks idle and quick. So a failure of [its own](crate::Fault::Upstream)
     /// makes it count as 129 times busier, and what that is above 1 halves every 0.5 s. If it then
     /// fails again it begins anew, with a half-life of 4 s, and from the third in a row on of 8 s. The
-    /// first success ends it, and so does a probe that finds the endpoint healthy again. Reads the
-    /// clock only where there is a penalty.
+    /// first success ends it, and so do a probe that finds the endpoint healthy again and the end of an
+    /// ejection. Reads the clock only where there is a penalty.
     #[inline]
     #[must_use]
     pub fn penalty(&self) -> u32 {
@@ -175,7 +175,7 @@ impl Record {
         }
     }
 
-    /// Forgets the failures: the endpoint was found healthy again.
+    /// Forgets the failures: the endpoint was found healthy again, or is to be tried.
     pub(crate) fn forgive(&self) {
         self.penalty.clear();
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Admin, Availability, Endpoint, EventKind, Health, Reason, Snapshot, change::Edit,
+    Admin, Availability, Ejection, Endpoint, EventKind, Health, Reason, Snapshot, change::Edit,
     snapshot::Layout, stage::Stage, state::MemberChange,
 };
 
@@ -195,6 +195,9 @@ fn make(endpoint: &Endpoint, edit: Edit, reason: Reason) -> Option<EventKind> {
         }
         Edit::Ejection(ejection) => {
             let changes = record.set_ejection(ejection, &reason);
+            if changes && ejection != Ejection::Ejected {
+                record.forgive();
+            }
             changes.then_some(EventKind::Ejection {
                 endpoint: id,
                 ejection,

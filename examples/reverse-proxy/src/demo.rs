@@ -49,11 +49,10 @@ impl Demo {
         let fail = |error: &dyn std::fmt::Display| ConfigError(format!("demo: {error}"));
         let mut endpoints = Vec::new();
         for &(color, address) in &self.endpoints {
+            let address = Address::try_from(address).map_err(|error| fail(&error))?;
             endpoints.push(config::Endpoint {
-                address: Address::try_from(address).map_err(|error| fail(&error))?,
-                id: None,
-                weight: Default::default(),
                 group: Some(Group::new(color).map_err(|error| fail(&error))?),
+                ..config::Endpoint::at(address)
             });
         }
         eprintln!(

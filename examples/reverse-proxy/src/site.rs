@@ -5,15 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderName, Request};
 use hyper::body::Incoming;
 use tightrope::{
-    balance::{
-        Balance, Context, FailOpen, FirstAvailable, Jump, LeastRequest, Maglev, PeakEwma,
-        Rendezvous, RingHash, RoundRobin, Strategy, WeightedRandom, envoy,
-        haproxy::{self, HashType},
-        nginx,
-    },
+    balance::{Balance, Context},
     forwarded::Client,
     health::{
-        HealthTask, LiveReports, Observe, ObserveLayer, Probe,
+        HealthTask, LiveReports, Observe, ObserveLayer, Probe, SlowStart,
         outlier::{OutlierReports, OutlierTask},
     },
     proxy::{Forward, HttpClassify},
@@ -38,6 +33,7 @@ pub(crate) struct Site {
     /// Probes end with the site.
     _health: Option<HealthTask>,
     _outlier: Option<OutlierTask>,
+    _slow_start: Option<SlowStart>,
 }
 
 /// What the strategy may know of a request.
@@ -95,9 +91,13 @@ impl Site {
             .hash_header
             .as_deref()
             .and_then(|name| name.parse().ok());
-        let balance = Balance::new(&upstream, strategy(&config), observe.layer(forward.clone()));
-        let stack = Retry::new(balance.with_describe(Describe { header })).with_attempts(attempts);
+        let inner = observe.layer(forward.clone());
+        let balance = Balance::new(&upstream, config.strategy(), inner);
+        let balance = config.limited(balance).with_describe(Describe { header });
+        let stack = Retry::new(balance).with_attempts(attempts);
+        let ramp = config.ramp().map_err(|error| refused(&error))?;
         Ok(Self {
+            _slow_start: ramp.map(|ramp| SlowStart::spawn(&upstream, ramp)),
             config,
             upstream,
             probe,
@@ -110,7 +110,9 @@ impl Site {
     /// What makes the upstream of `old` that of `config`. The group that gets the traffic stays
     /// what it was made by hand unless the file says something new.
     pub(crate) fn change(config: &config::Upstream, old: Option<&Self>) -> Change {
-        let change = Change::new().replace(config.specs());
+        let change = Change::new()
+            .replace(config.specs())
+            .limit_in_flight(config.max_in_flight);
         match (&config.active_group, old) {
             (group, Some(old)) if *group == old.config.active_group => change,
             (Some(group), _) => change.activate(group.clone()),
@@ -154,37 +156,6 @@ fn restore_all(upstream: &Upstream) -> Result<(), ChangeError> {
         change.restore(member.id().clone(), "outliers are not detected any more")
     });
     upstream.apply(change).map(drop)
-}
-
-fn strategy(config: &config::Upstream) -> Box<dyn Strategy> {
-    let strategy: Box<dyn Strategy> = match config.strategy {
-        config::Strategy::RoundRobin => Box::new(RoundRobin::new()),
-        config::Strategy::WeightedRandom => Box::new(WeightedRandom::new()),
-        config::Strategy::LeastRequest => Box::new(LeastRequest::new()),
-        config::Strategy::LeastRequestFullScan => Box::new(LeastRequest::full_scan()),
-        config::Strategy::PeakEwma => Box::new(PeakEwma::new()),
-        config::Strategy::FirstAvailable => Box::new(FirstAvailable::new()),
-        config::Strategy::Maglev => Box::new(Maglev::new()),
-        config::Strategy::RingHash => Box::new(RingHash::new()),
-        config::Strategy::Rendezvous => Box::new(Rendezvous::new()),
-        config::Strategy::Jump => Box::new(Jump::new()),
-        config::Strategy::NginxIpHash => Box::new(nginx::IpHash::new()),
-        config::Strategy::NginxHash => Box::new(nginx::KeyHash::new()),
-        config::Strategy::NginxHashConsistent => Box::new(nginx::ConsistentHash::new()),
-        config::Strategy::NginxLeastConn => Box::new(nginx::LeastConn::new()),
-        config::Strategy::NginxRandom => Box::new(nginx::Random::new()),
-        config::Strategy::NginxRandomTwo => Box::new(nginx::RandomTwo::new()),
-        config::Strategy::EnvoyLeastRequest => Box::new(envoy::LeastRequest::new()),
-        config::Strategy::EnvoyMaglev => Box::new(envoy::Maglev::new()),
-        config::Strategy::EnvoyRingHash => Box::new(envoy::RingHash::new()),
-        config::Strategy::HaproxySource => Box::new(haproxy::Source::new(HashType::map_based())),
-        config::Strategy::HaproxyHash => Box::new(haproxy::KeyHash::new(HashType::map_based())),
-    };
-    if config.fail_open {
-        Box::new(FailOpen::new(strategy))
-    } else {
-        strategy
-    }
 }
 
 // === impl Describe ===

@@ -1,5 +1,7 @@
 //! What the proxy knows, as the admin shows it.
 
+use std::num::NonZeroU32;
+
 use serde::Serialize;
 use tightrope::upstream::{Availability, Endpoint, Reason, Totals, Verdict};
 
@@ -16,6 +18,11 @@ pub(crate) struct UpstreamState {
     name: String,
     generation: u64,
     active_group: Option<String>,
+    /// Those that count for the limit; none without one.
+    in_flight: Option<usize>,
+    max_in_flight: Option<NonZeroU32>,
+    /// In the queue.
+    waiting: usize,
     endpoints: Vec<EndpointState>,
 }
 
@@ -24,9 +31,13 @@ struct EndpointState {
     id: String,
     address: String,
     weight: u32,
+    /// The share of its weight that it has by now.
+    weight_percent: u8,
+    priority: u8,
     group: Option<String>,
     availability: String,
     in_flight: usize,
+    max_in_flight: Option<NonZeroU32>,
     succeeded: u64,
     failed: u64,
     cancelled: u64,
@@ -61,15 +72,22 @@ impl UpstreamState {
             name: site.upstream.name().to_owned(),
             generation: snapshot.generation(),
             active_group: snapshot.active_group().map(ToString::to_string),
+            in_flight: snapshot.max_in_flight().map(|_| site.upstream.in_flight()),
+            max_in_flight: snapshot.max_in_flight(),
+            waiting: site.stack.get_ref().waiting(),
             endpoints: members
-                .map(|(endpoint, &availability)| EndpointState::of(endpoint, availability))
+                .enumerate()
+                .map(|(index, (endpoint, &availability))| {
+                    let weight_percent = snapshot.ramp_percent(index);
+                    EndpointState::of(endpoint, availability, weight_percent)
+                })
                 .collect(),
         }
     }
 }
 
 impl EndpointState {
-    fn of(endpoint: &Endpoint, availability: Availability) -> Self {
+    fn of(endpoint: &Endpoint, availability: Availability, weight_percent: u8) -> Self {
         let (record, status) = (endpoint.record(), endpoint.record().status());
         let Totals {
             succeeded,
@@ -81,9 +99,12 @@ impl EndpointState {
             id: endpoint.id().to_string(),
             address: endpoint.address().to_string(),
             weight: endpoint.weight().get(),
+            weight_percent,
+            priority: endpoint.spec().priority,
             group: endpoint.group().map(ToString::to_string),
             availability: availability.to_string(),
             in_flight: record.in_flight(),
+            max_in_flight: endpoint.spec().max_in_flight,
             succeeded,
             failed,
             cancelled,

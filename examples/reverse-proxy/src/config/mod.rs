@@ -5,26 +5,26 @@ use std::{
     fmt, fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
 use serde::Deserialize;
-use tightrope::{
-    forwarded::Cidr,
-    upstream::{Address, EndpointId, EndpointSpec, Group, Weight},
-};
+use tightrope::forwarded::Cidr;
 
 mod health;
 mod outlier;
+mod strategy;
 #[cfg(test)]
 mod tests;
 mod text;
+mod upstream;
 
 use self::text::parsed;
 pub(crate) use self::{
     health::{Health, Start},
     outlier::Outlier,
+    strategy::Strategy,
+    upstream::{Endpoint, Upstream},
 };
 use crate::cli::Cli;
 
@@ -137,81 +137,6 @@ pub(crate) struct Route {
     pub(crate) upstream: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Upstream {
-    pub(crate) name: String,
-    #[serde(default, deserialize_with = "parsed")]
-    pub(crate) strategy: Strategy,
-    /// Whether the sick are tried when nobody is available.
-    #[serde(default)]
-    pub(crate) fail_open: bool,
-    /// The header whose value is the key of the strategies that hash one.
-    pub(crate) hash_header: Option<String>,
-    /// The group that gets all traffic; default: all endpoints.
-    #[serde(default, deserialize_with = "text::optional")]
-    pub(crate) active_group: Option<Group>,
-    #[serde(default, rename = "endpoint")]
-    pub(crate) endpoints: Vec<Endpoint>,
-    pub(crate) health: Option<Health>,
-    pub(crate) outlier: Option<Outlier>,
-    #[serde(default)]
-    pub(crate) rollout: Rollout,
-}
-
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Strategy {
-    #[default]
-    RoundRobin,
-    WeightedRandom,
-    LeastRequest,
-    LeastRequestFullScan,
-    PeakEwma,
-    FirstAvailable,
-    Maglev,
-    RingHash,
-    Rendezvous,
-    Jump,
-    NginxIpHash,
-    NginxHash,
-    NginxHashConsistent,
-    NginxLeastConn,
-    NginxRandom,
-    NginxRandomTwo,
-    EnvoyLeastRequest,
-    EnvoyMaglev,
-    EnvoyRingHash,
-    HaproxySource,
-    HaproxyHash,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Endpoint {
-    #[serde(deserialize_with = "parsed")]
-    pub(crate) address: Address,
-    #[serde(default, deserialize_with = "text::optional")]
-    pub(crate) id: Option<EndpointId>,
-    #[serde(default, deserialize_with = "text::weight")]
-    pub(crate) weight: Weight,
-    #[serde(default, deserialize_with = "text::optional")]
-    pub(crate) group: Option<Group>,
-}
-
-/// How the admin's `switch` goes about it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Rollout {
-    /// How often the idle group is asked whether it is healthy.
-    pub(crate) tries: u32,
-    #[serde(with = "humantime_serde")]
-    pub(crate) interval: Duration,
-    /// How long the old group may take to end what it has.
-    #[serde(with = "humantime_serde")]
-    pub(crate) drain: Duration,
-}
-
 /// Why a configuration was refused: one line that names the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConfigError(pub(crate) String);
@@ -245,10 +170,9 @@ impl Config {
     /// What the flags say.
     pub(crate) fn from_flags(cli: &Cli) -> Result<Self, ConfigError> {
         let endpoints = cli.upstreams.iter().map(|argument| Endpoint {
-            address: argument.0.address.clone(),
-            id: None,
             weight: argument.0.weight,
             group: argument.0.group.clone(),
+            ..Endpoint::at(argument.0.address.clone())
         });
         let config = Self {
             listeners: vec![Listener {
@@ -335,73 +259,6 @@ impl Admin {
     }
 }
 
-impl Upstream {
-    /// Its endpoints, as the upstream takes them.
-    pub(crate) fn specs(&self) -> Vec<EndpointSpec> {
-        self.endpoints.iter().map(Endpoint::spec).collect()
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let name = &self.name;
-        let fail = |message: String| Err(ConfigError(format!("upstream `{name}`: {message}")));
-        if name.is_empty() {
-            return fail("the name is empty".to_owned());
-        }
-        let mut ids = HashSet::new();
-        for spec in self.specs() {
-            if !ids.insert(spec.id.clone()) {
-                return fail(format!("endpoint `{}` is there twice", spec.id));
-            }
-        }
-        if let Some(group) = &self.active_group {
-            let known = self
-                .endpoints
-                .iter()
-                .any(|e| e.group.as_ref() == Some(group));
-            if !known {
-                return fail(format!("active_group: no endpoint is in group `{group}`"));
-            }
-        }
-        match (&self.hash_header, self.strategy) {
-            (None, Strategy::NginxHash) => {
-                return fail("strategy `nginx_hash` needs a hash_header".to_owned());
-            }
-            (Some(header), _) if http::HeaderName::from_bytes(header.as_bytes()).is_err() => {
-                return fail(format!("hash_header: `{header}` is not a header name"));
-            }
-            _ => {}
-        }
-        if self.rollout.tries == 0 {
-            return fail("rollout.tries is 0".to_owned());
-        }
-        if let Some(health) = &self.health {
-            health
-                .check()
-                .map_err(|error| ConfigError(format!("upstream `{name}`: health.{error}")))?;
-        }
-        if let Some(outlier) = &self.outlier {
-            let detection = outlier.detection(&tightrope::upstream::Upstream::new(name));
-            detection
-                .map(drop)
-                .map_err(|error| ConfigError(format!("upstream `{name}`: outlier: {error}")))?;
-        }
-        Ok(())
-    }
-}
-
-impl Endpoint {
-    pub(crate) fn spec(&self) -> EndpointSpec {
-        let mut spec = EndpointSpec::new(self.address.clone()).with_weight(self.weight);
-        if let Some(id) = &self.id {
-            spec = spec.with_id(id.clone());
-        }
-        if let Some(group) = &self.group {
-            spec = spec.with_group(group.clone());
-        }
-        spec
-    }
-}
-
 impl Timeouts {
     fn check(&self) -> Result<(), ConfigError> {
         let all = [
@@ -436,44 +293,6 @@ impl Limits {
     }
 }
 
-impl Strategy {
-    const NAMES: [(&'static str, Self); 21] = [
-        ("round_robin", Self::RoundRobin),
-        ("weighted_random", Self::WeightedRandom),
-        ("least_request", Self::LeastRequest),
-        ("least_request_full_scan", Self::LeastRequestFullScan),
-        ("peak_ewma", Self::PeakEwma),
-        ("first_available", Self::FirstAvailable),
-        ("maglev", Self::Maglev),
-        ("ring_hash", Self::RingHash),
-        ("rendezvous", Self::Rendezvous),
-        ("jump", Self::Jump),
-        ("nginx_ip_hash", Self::NginxIpHash),
-        ("nginx_hash", Self::NginxHash),
-        ("nginx_hash_consistent", Self::NginxHashConsistent),
-        ("nginx_least_conn", Self::NginxLeastConn),
-        ("nginx_random", Self::NginxRandom),
-        ("nginx_random_two", Self::NginxRandomTwo),
-        ("envoy_least_request", Self::EnvoyLeastRequest),
-        ("envoy_maglev", Self::EnvoyMaglev),
-        ("envoy_ring_hash", Self::EnvoyRingHash),
-        ("haproxy_source", Self::HaproxySource),
-        ("haproxy_hash", Self::HaproxyHash),
-    ];
-}
-
-impl FromStr for Strategy {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|&(_, strategy)| strategy).ok_or_else(|| {
-            let known: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
-            format!("`{name}` is not one of {}", known.join(", "))
-        })
-    }
-}
-
 // === impl Default ===
 
 impl Default for Timeouts {
@@ -496,16 +315,6 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             headers: 100,
             attempts: 3,
-        }
-    }
-}
-
-impl Default for Rollout {
-    fn default() -> Self {
-        Self {
-            tries: 1,
-            interval: Duration::from_secs(10),
-            drain: Duration::from_secs(30),
         }
     }
 }

@@ -29,7 +29,12 @@ pub(crate) struct Outlier {
     jitter: Duration,
     /// The share of the endpoints that may be out.
     max_ejected: f64,
-    /// Whether the first failure after an ejection is one too many.
+    /// How many others must be left.
+    min_available: usize,
+    /// For how long failures add up among successes.
+    #[serde(with = "humantime_serde")]
+    memory: Duration,
+    /// Whether one attempt at a time decides after an ejection.
     probation: bool,
 }
 
@@ -55,6 +60,8 @@ impl Outlier {
             .with_times(self.base_time, self.max_time)?
             .with_jitter(self.jitter)
             .with_max_ejected(self.max_ejected)?
+            .with_min_available(self.min_available)
+            .with_memory(self.memory)
             .with_probation(self.probation))
     }
 }
@@ -73,6 +80,8 @@ impl Default for Outlier {
             max_time: Duration::from_secs(300),
             jitter: Duration::ZERO,
             max_ejected: 0.1,
+            min_available: 1,
+            memory: Duration::ZERO,
             probation: true,
         }
     }

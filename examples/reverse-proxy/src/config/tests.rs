@@ -5,7 +5,7 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 18] = [
+const WITHOUT_DEFAULT: [&str; 21] = [
     "upstream",
     "token",
     "path",
@@ -24,6 +24,9 @@ const WITHOUT_DEFAULT: [&str; 18] = [
     "unhealthy_interval",
     "changing_interval",
     "idle_interval",
+    "zone",
+    "zone_callers",
+    "max_in_flight",
 ];
 
 #[test]
@@ -42,7 +45,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 42);
+    assert_eq!(shown, 49);
 }
 
 /// What `[upstream.health]` is with these settings.

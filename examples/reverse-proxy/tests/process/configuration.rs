@@ -76,6 +76,40 @@ const WRONG: &[(&str, &[&str])] = &[
         &["upstream `app`", "outlier", "interval is zero"],
     ),
     (
+        "panic_threshold = 101",
+        &["proxy.toml:6:", "`101` is not between 0 and 100"],
+    ),
+    (
+        "over_provisioning = 99",
+        &["upstream `app`", "over_provisioning: 99"],
+    ),
+    ("max_in_flight = 0", &["proxy.toml:6:", "`0`", "nonzero"]),
+    ("when_full = \"panic\"", &["proxy.toml:6:", "`panic`"]),
+    (
+        "[upstream.queue]\ntimeout = \"1s\"",
+        &["proxy.toml:6:", "max_waiting"],
+    ),
+    (
+        "[upstream.queue]\ntimeout = \"1s\"\nmax_waiting = 0",
+        &["proxy.toml:8:", "`0`", "nonzero"],
+    ),
+    (
+        "[upstream.slow_start]\nwindow = \"0s\"",
+        &["upstream `app`", "slow_start", "window is 0"],
+    ),
+    (
+        "[upstream.slow_start]\nwindow = \"9s\"\naggression = -1.0",
+        &["upstream `app`", "slow_start", "aggression -1"],
+    ),
+    (
+        "[upstream.slow_start]\nwindow = \"9s\"\nfloor = 0",
+        &["upstream `app`", "slow_start", "floor of 0 %"],
+    ),
+    (
+        "[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"\npriority = 256",
+        &["proxy.toml:8:", "256"],
+    ),
+    (
         "[forwarded]\ntrusted = [\"10.0.0.0/33\"]",
         &["proxy.toml:7:", "10.0.0.0/33"],
     ),

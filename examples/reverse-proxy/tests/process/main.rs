@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod administration;
+mod capacity;
 mod configuration;
 mod demo;
 mod health;
