@@ -18,11 +18,9 @@
 //! | `weight=3` | [`EndpointSpec::with_weight`] | |
 //! | `down` | [`Change::drain`]: what is in flight ends | |
 //!
-//! A server that nginx would mark as failed after `max_fails` keeps its share here unless it is
-//! probed, or ejected by an `OutlierDetection` (both in `tightrope-health`), or the strategy looks at
-//! load: those leave it alone after one failure, for a time that grows, see [`Record::penalty`]. In all
-//! cases a request whose connection could not be made goes to another endpoint (`tightrope-retry`).
-//! `backup` and `max_conns` have no equivalent yet.
+//! `max_fails`, `fail_timeout`, `backup`, `max_conns`, `slow_start` and `queue` have a page of their own:
+//! [`health`](super::health#from-nginx). In all cases a request whose connection could not be made
+//! goes to another endpoint (`tightrope-retry`).
 //!
 //! # HAProxy
 //!
@@ -34,9 +32,8 @@
 //! | `balance source` | [`haproxy::Source`] | [`Maglev`] on [`HashOn::client`] |
 //! | `balance hdr(name)` | [`haproxy::KeyHash`] on the header's value | [`Maglev`] |
 //! | `hash-type`, `hash-balance-factor` | [`haproxy::HashType`], `with_hash_balance_factor` | [`Bounded`] |
-//! | `balance first` | [`FirstAvailable`], which does not go on when one is busy | |
-//! | `inter`, `rise`, `fall` | the same names in `tightrope-health` | |
-//! | `fastinter`, `downinter`, `spread-checks` | `with_changing_interval`, `with_unhealthy_interval`, `with_jitter` of its `HealthCheck` | |
+//! | `balance first` | [`FirstAvailable`], with a limit on each endpoint | |
+//! | `inter`, `rise`, `fall`, `slowstart`, `maxconn`, `backup` | see [`health`](super::health#from-haproxy) | |
 //! | `option httpchk`, `tcp-check`, `check-ssl`, `port`, `addr` of a check | `HttpProbe`, `TcpProbe`, `Tls`, `probe::Place` | |
 //!
 //! # Envoy
@@ -49,9 +46,7 @@
 //! | `hash_balance_factor` | `with_hash_balance_factor` of these two | [`Bounded`] |
 //! | subsets of a cluster | [`Only`] around any strategy | |
 //! | `health_checks` | `HealthCheck` with `HttpProbe`, `TcpProbe` or `GrpcProbe`; `no_traffic_interval` is `with_idle_interval` | |
-//! | `outlier_detection` | `OutlierDetection` of `tightrope-health`: the same numbers by default, and differences that its page names | |
-//!
-//! Priorities and zones have no equivalent yet.
+//! | `outlier_detection`, priorities, zones, panic, slow start, circuit breakers | see [`health`](super::health#from-envoy) | |
 //!
 //! [`Bounded`]: crate::balance::Bounded
 //! [`Change::drain`]: crate::upstream::Change::drain
@@ -63,7 +58,6 @@
 //! [`Maglev`]: crate::balance::Maglev
 //! [`Only`]: crate::balance::Only
 //! [`PeakEwma`]: crate::balance::PeakEwma
-//! [`Record::penalty`]: crate::upstream::Record::penalty
 //! [`RoundRobin`]: crate::balance::RoundRobin
 //! [`WeightedRandom`]: crate::balance::WeightedRandom
 //! [`envoy::LeastRequest`]: crate::balance::envoy::LeastRequest
