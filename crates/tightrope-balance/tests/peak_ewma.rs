@@ -101,13 +101,40 @@ async fn an_endpoint_that_comes_back_starts_like_the_others() {
         let change = Change::new().set_health(crate::support::id(0), health, "test");
         upstream.apply(change).unwrap();
     };
-    set(Health::Unhealthy);
-    advance(60 * DECAY).await;
-    set_latencies(&upstream, &[0, 20, 30, 40, 50]);
-    set(Health::Healthy);
-    assert_eq!(latency_ms(&upstream, 0), Some(40)); // the upper of two in the middle
-    // Others, and those without a change, keep theirs.
-    assert_eq!(latency_ms(&upstream, 1), Some(20));
+    for (was, pause) in [(10, 60 * DECAY), (3_000, MS)] {
+        set_latencies(&upstream, &[was, 20, 30, 40, 50]);
+        set(Health::Unhealthy);
+        advance(pause).await;
+        set_latencies(&upstream, &[0, 20, 30, 40, 50]);
+        set(Health::Healthy);
+        assert_eq!(latency_ms(&upstream, 0), Some(40)); // the upper of two in the middle
+        // Others, and those without a change, keep theirs.
+        assert_eq!(latency_ms(&upstream, 1), Some(20));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_a_thousand_times_slower_is_tried_again_after_twice_the_decay() {
+    let upstream = upstream(&[1; 3]);
+    let mut balance = Balance::new(&upstream, PeakEwma::new(), ()).with_seed(1);
+    set_latencies(&upstream, &[3_000, 3, 3]);
+    let began = Instant::now();
+    loop {
+        let mut pick = balance.pick(&Context::new()).unwrap();
+        if crate::support::number(&pick) == 0 {
+            break;
+        }
+        advance(3 * MS).await;
+        pick.answered(Outcome::Success);
+        pick.set_outcome(Outcome::Success);
+        drop(pick);
+        advance(7 * MS).await;
+    }
+    let seconds = began.elapsed().as_secs();
+    assert!((20..=21).contains(&seconds), "{seconds} s");
+    // It is quick by now, and is thought of as quick.
+    set_latencies(&upstream, &[3, 0, 0]);
+    assert_eq!(latency_ms(&upstream, 0), Some(3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +162,7 @@ async fn latencies_come_from_the_attempts() {
     assert!((4_520..4_530).contains(&latency_ms(&upstream, 0).unwrap()));
     // The fault of the client says nothing of the endpoint.
     attempt(Outcome::Failure(Failure::Downstream), 60_000).await;
-    assert!(latency_ms(&upstream, 0).unwrap() < 20);
+    assert_eq!(latency_ms(&upstream, 0), None); // that is so long ago that it was forgotten
 }
 
 #[tokio::test(start_paused = true)]

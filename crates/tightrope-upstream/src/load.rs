@@ -68,6 +68,9 @@ struct Stamp(u32);
 
 const STAMP_NS: f32 = 65_536.0;
 
+/// A latency is forgotten after this many halvings: twice the time of its decay.
+const FORGOTTEN: f32 = 2.0 * std::f32::consts::LOG2_E;
+
 /// What a failure adds to the factor of a penalty, at first.
 const HARSHEST: f32 = 128.0;
 
@@ -124,6 +127,12 @@ impl Decay {
         }
     }
 
+    /// Whether it is so long ago that what was learned then is no guide any more.
+    #[inline]
+    fn forgets(self, units: u32) -> bool {
+        units as f32 * self.halvings_per_unit > FORGOTTEN
+    }
+
     /// What is left after this many units of a stamp.
     #[inline]
     fn keeps(self, units: u32) -> f32 {
@@ -159,8 +168,11 @@ impl Latency {
                 if sample >= average {
                     return Some(sample);
                 }
-                let keeps = decay.keeps(now.since(last));
-                Some(sample + (average - sample) * keeps)
+                let units = now.since(last);
+                if decay.forgets(units) {
+                    return Some(sample);
+                }
+                Some(sample + (average - sample) * decay.keeps(units))
             },
             now,
         );
@@ -179,24 +191,20 @@ impl Latency {
         );
     }
 
-    /// Until samples say otherwise answers take `latency`, if by now they take less or nothing is known.
-    pub(crate) fn assume(&self, now: Tick, latency: Duration, decay: Decay) {
-        let (now, assumed) = (now.stamp(), ns(latency));
-        self.update(
-            |average, last| {
-                let faded = average.map(|average| average * decay.keeps(now.since(last)));
-                faded.is_none_or(|faded| faded < assumed).then_some(assumed)
-            },
-            now,
-        );
+    /// Until samples say otherwise answers take `latency`.
+    pub(crate) fn assume(&self, now: Tick, latency: Duration) {
+        let assumed = ns(latency);
+        self.update(|_, _| Some(assumed), now.stamp());
     }
 
-    /// The average as it is by now, if there is one.
+    /// The average as it is by now, if there is one that is not forgotten.
     #[inline]
     pub(crate) fn estimate_ns(&self, now: Tick, decay: Decay) -> Option<f32> {
         // Relaxed, here and below: the word orders nothing but itself.
         let (average, last) = unpack(self.word.load(Ordering::Relaxed));
-        average.map(|average| average * decay.keeps(now.stamp().since(last)))
+        let units = now.stamp().since(last);
+        let average = average.filter(|_| !decay.forgets(units))?;
+        Some(average * decay.keeps(units))
     }
 
     fn update(&self, next: impl Fn(Option<f32>, Stamp) -> Option<f32>, now: Stamp) {

@@ -113,13 +113,14 @@ impl Record {
         lock(&self.status).clone()
     }
 
-    /// How long answers take by `now`, in nanoseconds; `None` before the first sample.
+    /// How long answers take by `now`, in nanoseconds; `None` before the first sample, and once
+    /// the newest is longer ago than twice `decay`.
     ///
     /// An average that follows peaks at once and forgets them over time. A sample above it replaces
     /// it; one below draws it down the more, the longer ago the last one is:
     /// `average = average * k + sample * (1 - k)` where `k = e^(-age / decay)`. A read fades in the
-    /// same way, toward 0, and writes nothing, so an endpoint that was slow once is tried again. One
-    /// atomic word, no lock; `k` is right to 1 in 9,000, and the same on every machine. Source:
+    /// same way and writes nothing, so an endpoint that was slow once is tried again, in twice `decay` at
+    /// the latest however slow it was. One atomic word, no lock; `k` is right to 1 in 9,000, and the same on every machine. Source:
     /// Finagle's Peak EWMA, and linkerd's for reads that do not write.
     #[inline]
     #[must_use]
@@ -138,11 +139,10 @@ impl Record {
         self.latency.raise(at, latency);
     }
 
-    /// Takes `latency` for true until samples say otherwise, if by now it is less or nothing is
-    /// known: for an endpoint that comes, or comes back after its latency faded, so that it does not
-    /// draw everybody.
-    pub fn assume_latency(&self, at: Tick, latency: Duration, decay: Decay) {
-        self.latency.assume(at, latency, decay);
+    /// Takes `latency` for true until samples say otherwise: for an endpoint that comes, or comes back,
+    /// so that it neither draws everybody nor is avoided for what it was.
+    pub fn assume_latency(&self, at: Tick, latency: Duration) {
+        self.latency.assume(at, latency);
     }
 
     /// How many times busier the endpoint is to count because it fails: 1 where it does not.

@@ -85,7 +85,8 @@ impl PeakEwma {
         Self::looking_at(None, DECAY)
     }
 
-    /// Forgets latencies over `decay`: after it 37 % of what was is left. From 1 ms; default 10 s.
+    /// Forgets latencies over `decay`: after it 37 % of what was is left, after twice as long nothing, and
+    /// the endpoint is taken to be like one of the others. From 1 ms; default 10 s.
     ///
     /// Latencies belong to the endpoint: balancers that share one should agree on this.
     #[must_use]
@@ -117,7 +118,7 @@ impl PeakEwma {
         let middle = latencies.len() / 2;
         let (_, &mut median, _) = latencies.select_nth_unstable_by(middle, f32::total_cmp);
         for record in new {
-            record.assume_latency(now, Duration::from_nanos(median as u64), self.decay);
+            record.assume_latency(now, Duration::from_nanos(median as u64));
         }
     }
 
