@@ -1,7 +1,7 @@
 //! The task behind an outlier detection.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -289,11 +289,12 @@ impl Worker {
 
     /// Tries those out whose time is over, or brings them back.
     fn restore(&mut self, now: Instant) {
-        let over = |ejections: &Ejections| ejections.until().is_some_and(|until| until <= now);
+        let until = |ejections: &Ejections| ejections.until().filter(|until| *until <= now);
         let ejections = self.ejections.iter();
-        let over = ejections.filter(|(_, ejections)| over(ejections));
-        let over: Vec<u64> = over.map(|(serial, _)| *serial).collect();
-        for serial in over {
+        let over = ejections.filter_map(|(serial, ejections)| Some((until(ejections)?, *serial)));
+        // In order, since it matters who comes back where nobody is left.
+        let over: BTreeSet<(Instant, u64)> = over.collect();
+        for (_, serial) in over {
             let has_probation = self.settings.has_probation;
             self.end(serial, has_probation);
             let snapshot = self.upstream.snapshot();
