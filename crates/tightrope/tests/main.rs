@@ -3,3 +3,4 @@
 mod contract;
 mod ejection;
 mod flows;
+mod nginx;
