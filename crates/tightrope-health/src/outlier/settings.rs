@@ -281,7 +281,8 @@ impl OutlierDetection {
     #[must_use = "dropping the task ends it"]
     pub fn spawn(self) -> OutlierTask {
         let (tells, told) = mpsc::channel(QUEUE);
-        let tallies = Arc::new(Tallies::new(self.limits, tells));
+        let (joins, joined) = mpsc::unbounded_channel();
+        let tallies = Arc::new(Tallies::new(self.limits, tells, joins));
         let follower: Arc<dyn Follower> = Arc::<Tallies>::clone(&tallies);
         self.upstream.follow(Arc::downgrade(&follower));
         let counts = OutlierCounts::default();
@@ -289,7 +290,7 @@ impl OutlierDetection {
             self.upstream,
             self.settings,
             Arc::clone(&tallies),
-            told,
+            (told, joined),
             counts.clone(),
             SmallRng::seed_from_u64(self.seed),
         );

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tightrope_upstream::{Failure, Follower, Snapshot};
+use tightrope_upstream::{Ejection, Failure, Follower, Record, Snapshot};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Detector, fleet::Score};
@@ -40,10 +40,18 @@ pub(super) struct Tally {
     answered: AtomicU64,
 }
 
-/// Whether an endpoint is on trial: not, or nothing ended yet, or it succeeded.
-const NONE: u8 = 0;
-const OPEN: u8 = 1;
-const PASSED: u8 = 2;
+/// Whether one attempt decides on an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// It is like any other.
+    None,
+    /// It is on trial, and nothing ended yet.
+    Open,
+    /// The same, but it gets all of its share, since nobody else was left.
+    Used,
+    /// It succeeded, which was not seen to yet.
+    Passed,
+}
 
 /// How many failures in a row are too many, of each kind.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +91,8 @@ pub(super) struct Tallies {
     limits: Limits,
     epoch: Instant,
     tells: mpsc::Sender<Tell>,
+    /// The serials of those who are ejected as they join: they left, and came back with their record.
+    joined: mpsc::UnboundedSender<u64>,
     /// By their serials, in order. These stand here too, so that a search reads one piece of memory.
     all: ArcSwap<Vec<(u64, Arc<Tally>)>>,
 }
@@ -90,7 +100,13 @@ pub(super) struct Tallies {
 // === impl Tally ===
 
 impl Tally {
-    const fn new(serial: u64, limits: Limits, epoch: Instant, tells: mpsc::Sender<Tell>) -> Self {
+    const fn new(
+        serial: u64,
+        limits: Limits,
+        epoch: Instant,
+        tells: mpsc::Sender<Tell>,
+        trial: Trial,
+    ) -> Self {
         Self {
             serial,
             limits,
@@ -98,7 +114,7 @@ impl Tally {
             epoch,
             failed_at: AtomicU64::new(0),
             era: AtomicU32::new(0),
-            trial: AtomicU8::new(NONE),
+            trial: AtomicU8::new(trial as u8),
             failures: AtomicU32::new(0),
             gateway: AtomicU32::new(0),
             local: AtomicU32::new(0),
@@ -165,24 +181,32 @@ impl Tally {
 
     /// Tells that it succeeded on trial, if it is, until that was seen to.
     pub(super) fn pass(&self, era: u32) {
-        if self.trial.load(Ordering::Relaxed) != NONE {
-            self.trial.store(PASSED, Ordering::Relaxed);
+        if !self.is(Trial::None) {
+            self.set(Trial::Passed);
             self.tell(era, News::Passed);
         }
     }
 
-    /// Whether it is on trial and did not succeed yet.
+    /// Whether its first failure is one too many.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.trial.load(Ordering::Relaxed) == OPEN
+        self.is(Trial::Open) || self.is(Trial::Used)
     }
 
     pub(super) fn is_on_trial(&self) -> bool {
-        self.trial.load(Ordering::Relaxed) != NONE
+        self.is(Trial::Open) || self.is(Trial::Passed)
     }
 
     /// Not a new era: what others report of it is of now.
     pub(super) fn end_trial(&self) {
-        self.trial.store(NONE, Ordering::Relaxed);
+        self.set(Trial::None);
+    }
+
+    fn is(&self, trial: Trial) -> bool {
+        self.trial.load(Ordering::Relaxed) == trial as u8
+    }
+
+    fn set(&self, trial: Trial) {
+        self.trial.store(trial as u8, Ordering::Relaxed);
     }
 
     /// What was counted since the last time, which begins anew.
@@ -196,25 +220,29 @@ impl Tally {
     }
 
     /// Forgets everything, and what is told of requests that were sent before.
-    pub(super) fn begin(&self, is_on_trial: bool) {
+    pub(super) fn begin(&self, trial: Trial) {
         self.era.fetch_add(1, Ordering::Relaxed);
         for row in [&self.failures, &self.gateway, &self.local] {
             row.store(0, Ordering::Relaxed);
         }
         self.take();
-        let trial = if is_on_trial { OPEN } else { NONE };
-        self.trial.store(trial, Ordering::Relaxed);
+        self.set(trial);
     }
 }
 
 // === impl Tallies ===
 
 impl Tallies {
-    pub(super) fn new(limits: Limits, tells: mpsc::Sender<Tell>) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        tells: mpsc::Sender<Tell>,
+        joined: mpsc::UnboundedSender<u64>,
+    ) -> Self {
         Self {
             limits,
             epoch: Instant::now(),
             tells,
+            joined,
             all: ArcSwap::default(),
         }
     }
@@ -233,24 +261,43 @@ impl Tallies {
         let place = before.binary_search_by_key(&serial, |(serial, _)| *serial);
         place.ok().map(|place| Arc::clone(&before[place].1))
     }
+
+    /// A tally for somebody who joins, who may be out already.
+    fn join(&self, record: &Record) -> Arc<Tally> {
+        let (serial, limits) = (record.serial(), self.limits);
+        let trial = match record.status().ejection.value() {
+            Ejection::OnTrial => Trial::Open,
+            Ejection::Ejected => {
+                // An error means that the detection is over.
+                let _over = self.joined.send(serial);
+                Trial::None
+            }
+            _ => Trial::None,
+        };
+        let tells = self.tells.clone();
+        Arc::new(Tally::new(serial, limits, self.epoch, tells, trial))
+    }
 }
 
 impl Follower for Tallies {
     fn follow(&self, snapshot: &Arc<Snapshot>) {
         let before = self.all.load();
         let members = snapshot.members().iter();
-        let mut serials: Vec<u64> = members.map(|member| member.record().serial()).collect();
-        serials.sort_unstable();
-        if serials.iter().eq(before.iter().map(|(serial, _)| serial)) {
+        let mut records: Vec<&Arc<Record>> = members.map(|member| member.record()).collect();
+        records.sort_unstable_by_key(|record| record.serial());
+        let serials = records.iter().map(|record| record.serial());
+        if serials.eq(before.iter().map(|(serial, _)| *serial)) {
             return;
         }
-        let tally = |serial| {
-            let (limits, tells) = (self.limits, self.tells.clone());
-            let new = || Arc::new(Tally::new(serial, limits, self.epoch, tells));
-            (serial, self.find(serial).unwrap_or_else(new))
+        let tally = |record: &Arc<Record>| {
+            let serial = record.serial();
+            (
+                serial,
+                self.find(serial).unwrap_or_else(|| self.join(record)),
+            )
         };
         self.all
-            .store(Arc::new(serials.into_iter().map(tally).collect()));
+            .store(Arc::new(records.into_iter().map(tally).collect()));
     }
 }
 
@@ -270,7 +317,11 @@ mod tests {
             memory: Duration::ZERO,
             judges_latency: false,
         };
-        let tallies = Arc::new(Tallies::new(limits, mpsc::channel(1).0));
+        let tallies = Arc::new(Tallies::new(
+            limits,
+            mpsc::channel(1).0,
+            mpsc::unbounded_channel().0,
+        ));
         let follower: Arc<dyn Follower> = Arc::<Tallies>::clone(&tallies);
         upstream.follow(Arc::downgrade(&follower));
         let serials = || -> Vec<u64> {

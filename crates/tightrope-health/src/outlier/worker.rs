@@ -22,7 +22,7 @@ use super::{
     counts::Ruling,
     ejection::{Ejections, Times},
     fleet::Outlier,
-    tally::{News, Tallies, Tell},
+    tally::{News, Tallies, Tell, Trial},
 };
 
 /// How to judge.
@@ -47,6 +47,7 @@ pub(super) struct Worker {
     settings: Settings,
     tallies: Arc<Tallies>,
     told: mpsc::Receiver<Tell>,
+    joined: mpsc::UnboundedReceiver<u64>,
     events: Events,
     counts: OutlierCounts,
     rng: SmallRng,
@@ -69,7 +70,7 @@ impl Worker {
         upstream: Upstream,
         settings: Settings,
         tallies: Arc<Tallies>,
-        told: mpsc::Receiver<Tell>,
+        (told, joined): (mpsc::Receiver<Tell>, mpsc::UnboundedReceiver<u64>),
         counts: OutlierCounts,
         rng: SmallRng,
     ) -> Self {
@@ -80,6 +81,7 @@ impl Worker {
             settings,
             tallies,
             told,
+            joined,
             counts,
             rng,
             ejections: HashMap::new(),
@@ -87,12 +89,12 @@ impl Worker {
     }
 
     pub(super) async fn run(mut self) {
-        self.adopt();
         loop {
             let next = self.next();
             // In this order, so that the same inputs lead to the same verdicts.
             tokio::select! {
                 biased;
+                Some(serial) = self.joined.recv() => self.adopt(serial),
                 event = self.events.next() => match event {
                     Ok(Some(event)) if !ends_an_ejection(&event) => {}
                     Ok(None) => return,
@@ -104,19 +106,16 @@ impl Worker {
         }
     }
 
-    /// Takes over those who are out already: nobody else would bring them back.
-    fn adopt(&mut self) {
-        for member in self.upstream.snapshot().members() {
-            let record = member.record();
-            match record.status().ejection.value() {
-                Ejection::Ejected => {
-                    let time = self.settings.times.draw(1, &mut self.rng);
-                    let ejections = self.ejections.entry(record.serial()).or_default();
-                    ejections.begin(time);
-                }
-                Ejection::OnTrial => self.end(record.serial(), true),
-                _ => {}
-            }
+    /// Takes over somebody who joins and is ejected already: nobody else would bring it back.
+    fn adopt(&mut self, serial: u64) {
+        let snapshot = self.upstream.snapshot();
+        let is_out = member(&snapshot, serial).is_some_and(|(member, _)| {
+            member.record().status().ejection.value() == Ejection::Ejected
+        });
+        let ejections = self.ejections.get(&serial);
+        if is_out && ejections.and_then(Ejections::until).is_none() {
+            let time = self.settings.times.draw(1, &mut self.rng);
+            self.ejections.entry(serial).or_default().begin(time);
         }
     }
 
@@ -263,7 +262,7 @@ impl Worker {
         }
         self.counts.add(detector, ruling);
         if let Some(tally) = self.tallies.find(serial) {
-            tally.begin(false);
+            tally.begin(Trial::None);
         }
         if ruling != Ruling::Ejected {
             // Who was on trial is not any more, since nothing else would end that.
@@ -295,16 +294,23 @@ impl Worker {
         // In order, since it matters who comes back where nobody is left.
         let over: BTreeSet<(Instant, u64)> = over.collect();
         for (_, serial) in over {
-            let has_probation = self.settings.has_probation;
-            self.end(serial, has_probation);
             let snapshot = self.upstream.snapshot();
             let Some((member, _)) = member(&snapshot, serial) else {
+                self.end(serial, Trial::None);
                 continue;
             };
+            let trial = if !self.settings.has_probation {
+                Trial::None
+            } else if others(&snapshot, member).next().is_none() {
+                // One attempt at a time will not do where it is all there is.
+                Trial::Used
+            } else {
+                Trial::Open
+            };
+            self.end(serial, trial);
             let (change, id) = (Change::new(), member.id().clone());
             let reason = "its time is over";
-            // One attempt at a time will not do where it is all there is.
-            let change = if has_probation && others(&snapshot, member).next().is_some() {
+            let change = if trial == Trial::Open {
                 change.try_out(id, reason)
             } else {
                 change.restore(id, reason)
@@ -330,18 +336,18 @@ impl Worker {
             if (is_out || is_on_trial())
                 && member.record().status().ejection.value() == Ejection::In
             {
-                self.end(serial, false);
+                self.end(serial, Trial::None);
             }
         }
     }
 
     /// Ends an ejection here; the upstream is told apart from this.
-    fn end(&mut self, serial: u64, is_on_trial: bool) {
+    fn end(&mut self, serial: u64, trial: Trial) {
         if let Some(ejections) = self.ejections.get_mut(&serial) {
             ejections.end();
         }
         if let Some(tally) = self.tallies.find(serial) {
-            tally.begin(is_on_trial);
+            tally.begin(trial);
         }
     }
 }

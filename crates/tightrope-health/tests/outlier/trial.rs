@@ -93,6 +93,62 @@ async fn the_only_one_that_is_left_is_not_tried_but_used() {
     assert_eq!(ejection(&world, 0), Ejection::In);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_used_since_nobody_else_is_left_is_out_again_with_its_first_failure() {
+    let world = World::new(2, |detection| detection.with_min_available(0));
+    world.reports(0, FAILED, 5).await;
+    let change = Change::new().set_health(id(1), Health::Unhealthy, "probe");
+    world.upstream.apply(change).unwrap();
+    world.until_restored(0).await;
+    settle().await;
+    assert_eq!(ejection(&world, 0), Ejection::In);
+    world.reports(0, FAILED, 1).await;
+    assert_eq!(ejection(&world, 0), Ejection::Ejected);
+
+    // A success ends the doubt.
+    world.until_restored(0).await;
+    settle().await;
+    world.reports(0, Outcome::Success, 1).await;
+    world.reports(0, FAILED, 4).await;
+    assert_eq!(ejection(&world, 0), Ejection::In);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_while_it_is_out_and_comes_back_is_not_out_for_ever() {
+    for absent in [SECOND, 20 * SECOND, 100 * SECOND] {
+        let world = World::new(3, |detection| detection);
+        // With something in flight, it comes back with the record that it had.
+        let endpoint = world.endpoint(0);
+        let _pick = endpoint.pick().unwrap();
+        world.reports(0, FAILED, 5).await;
+        world.upstream.apply(Change::new().remove(id(0))).unwrap();
+        sleep(absent).await;
+        let change = Change::new().add(endpoint.spec().clone());
+        world.upstream.apply(change).unwrap();
+        settle().await;
+        assert_eq!(ejection(&world, 0), Ejection::Ejected);
+        sleep(100 * SECOND).await;
+        assert_eq!(ejection(&world, 0), Ejection::OnTrial, "{absent:?}");
+        world.reports(0, Outcome::Success, 1).await;
+        assert_eq!(ejection(&world, 0), Ejection::In);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_while_it_is_on_trial_and_comes_back_is_on_trial_still() {
+    let world = on_trial(3).await;
+    let endpoint = world.endpoint(0);
+    let pick = endpoint.pick().unwrap();
+    world.upstream.apply(Change::new().remove(id(0))).unwrap();
+    let change = Change::new().add(endpoint.spec().clone());
+    world.upstream.apply(change).unwrap();
+    settle().await;
+    assert_eq!(ejection(&world, 0), Ejection::OnTrial);
+    drop(pick);
+    world.reports(0, Outcome::Success, 1).await;
+    assert_eq!(ejection(&world, 0), Ejection::In);
+}
+
 /// Always passes.
 struct Shallow;
 
