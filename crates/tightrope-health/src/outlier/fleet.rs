@@ -3,13 +3,13 @@
 use super::OutlierError;
 
 /// Ejects whose successes are rarer than those of the fleet: below the mean of the rates, less so many
-/// standard deviations. Envoy's rule; a fleet that fails as one has no outlier.
-///
-/// Where nobody else fails, deviations are small: of five or more endpoints by the default one is out
-/// for a single failure in a sweep. More requests between sweeps make that likelier, not rarer.
+/// standard deviations. A fleet that fails as one has no outlier. Envoy's rule, but for the number of
+/// failures that it takes at least: where nobody else fails deviations are small, and by its rule alone one of
+/// five or more endpoints is out for a single failure in a sweep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SuccessRate {
     deviations: f64,
+    min_failures: u64,
     volume: Volume,
 }
 
@@ -53,11 +53,13 @@ pub(super) type Outlier = (usize, String);
 // === impl SuccessRate ===
 
 impl SuccessRate {
-    /// 1.9 deviations below the mean, of at least 5 endpoints that had at least 100 requests each.
+    /// 1.9 deviations below the mean and at least 5 failures, of at least 5 endpoints that had at least 100
+    /// requests each.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             deviations: 1.9,
+            min_failures: 5,
             volume: Volume {
                 endpoints: 5,
                 requests: 100,
@@ -77,6 +79,13 @@ impl SuccessRate {
         Ok(self)
     }
 
+    /// Nobody who failed less often than this since the last sweep. Default: 5. With 0 it is Envoy's rule.
+    #[must_use]
+    pub const fn with_min_failures(mut self, failures: u64) -> Self {
+        self.min_failures = failures;
+        self
+    }
+
     /// Only where so much is known. Default: 5 endpoints with 100 requests each.
     #[must_use]
     pub const fn with_volume(mut self, volume: Volume) -> Self {
@@ -92,7 +101,9 @@ impl SuccessRate {
         let mean = rates.iter().map(|(_, rate)| rate).sum::<f64>() / count;
         let variance = rates.iter().map(|(_, rate)| (rate - mean).powi(2));
         let least = mean - self.deviations * (variance.sum::<f64>() / count).sqrt();
-        let below = rates.into_iter().filter(|(_, rate)| *rate < least);
+        let below = rates
+            .into_iter()
+            .filter(|(place, rate)| *rate < least && fleet[*place].failed >= self.min_failures);
         below
             .map(|(place, rate)| {
                 let (rate, least) = (rate * 100.0, least * 100.0);
@@ -303,11 +314,14 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_else_fails_a_single_failure_is_enough() {
-        let scores = [(100, 0), (100, 0), (100, 0), (100, 0), (99, 1)];
-        assert_eq!(places(SuccessRate::new().outliers(&fleet(&scores))), [4]);
-        let scores = [(1_000, 0), (1_000, 0), (1_000, 0), (1_000, 0), (999, 1)];
-        assert_eq!(places(SuccessRate::new().outliers(&fleet(&scores))), [4]);
+    fn it_takes_five_failures_even_where_nobody_else_fails() {
+        for (failures, expected) in [(1, &[][..]), (4, &[]), (5, &[4])] {
+            let scores = [(999, 0), (999, 0), (999, 0), (999, 0), (999, failures)];
+            let outliers = SuccessRate::new().outliers(&fleet(&scores));
+            assert_eq!(places(outliers), expected, "{failures}");
+            let envoys = SuccessRate::new().with_min_failures(0);
+            assert_eq!(places(envoys.outliers(&fleet(&scores))), [4]);
+        }
     }
 
     #[test]

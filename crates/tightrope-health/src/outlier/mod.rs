@@ -21,7 +21,8 @@
 //! The rules and numbers are those of Envoy, as gRPC has them too, but for these: an endpoint comes
 //! back when its time is over rather than at the next sweep, and then one attempt decides
 //! ([linkerd's](https://linkerd.io) circuit breaker does so); answers to requests that were sent
-//! before it was ejected are ignored; and at least one endpoint may be ejected, however few there
+//! before it was ejected are ignored; a success rate ejects nobody for less
+//! than five failures; and at least one endpoint may be ejected, however few there
 //! are, but never the last that is available.
 
 mod counts;

@@ -220,6 +220,7 @@
 //! | --- | --- |
 //! | `consecutive_5xx`, `consecutive_gateway_failure` | `with_consecutive_failures`, `with_gateway_failures` |
 //! | `split_external_local_origin_errors`, `consecutive_local_origin_failure` | `with_local_failures`, which splits them |
+//! | `success_rate_*` | [`SuccessRate`](crate::health::outlier::SuccessRate), which also takes five failures |
 //! | `enforcing_…: 0` | `with_enforcement(detector, 0.0)`, with counts of what would have been |
 //! | `interval`, `base_ejection_time`, `max_ejection_time`, `max_ejection_time_jitter` | `with_interval`, `with_times`, `with_jitter` |
 //! | `max_ejection_percent`, `always_eject_one_host` | `with_max_ejected`, which always allows one, and never the last |

@@ -17,6 +17,8 @@ pub(crate) struct Outlier {
     local_failures: u32,
     /// How many standard deviations below the fleet's mean.
     success_rate_deviations: f64,
+    /// For fewer it ejects nobody.
+    success_rate_failures: u64,
     failure_share: f64,
     latency_factor: f64,
     #[serde(with = "humantime_serde")]
@@ -44,7 +46,10 @@ impl Outlier {
         let in_a_row = |failures: u32| (failures > 0).then_some(failures);
         let rule = |value: f64| (value != 0.0).then_some(value);
         let success_rate = rule(self.success_rate_deviations);
-        let success_rate = success_rate.map(|by| SuccessRate::new().with_deviations(by));
+        let success_rate = success_rate.map(|by| {
+            let rule = SuccessRate::new().with_min_failures(self.success_rate_failures);
+            rule.with_deviations(by)
+        });
         let failure_share = rule(self.failure_share);
         let failure_share = failure_share.map(|share| FailureShare::new().with_share(share));
         let latency = rule(self.latency_factor);
@@ -73,6 +78,7 @@ impl Default for Outlier {
             gateway_failures: 0,
             local_failures: 0,
             success_rate_deviations: 1.9,
+            success_rate_failures: 5,
             failure_share: 0.0,
             latency_factor: 0.0,
             interval: Duration::from_secs(10),
