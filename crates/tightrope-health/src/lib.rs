@@ -68,7 +68,7 @@
 //! | --- | --- | --- |
 //! | `http` | no | `HttpProbe`: status and body of an answer over HTTP/1.1, with hyper |
 //! | `regex` | no | `ExpectedBody::Matches`: a regular expression for that body; `http` with it |
-//! | `grpc` | no | `GrpcProbe`: the health protocol of gRPC over HTTP/2, with hyper and prost |
+//! | `grpc` | no | `GrpcProbe`: the health protocol of gRPC over HTTP/2, with hyper and prost; `observe::grpc`: how calls of live traffic end |
 //! | `tls` | no | `Tls`: these probes over TLS with SNI, with rustls, ring and the system's certificates |
 //!
 //! What this crate does not do: choose (that is `tightrope-balance`), move the traffic of a rollout

@@ -3,6 +3,7 @@
 mod auto_traits;
 mod check;
 mod grpc;
+mod grpc_calls;
 mod http;
 mod outlier;
 mod place;

@@ -32,7 +32,7 @@ pub(crate) struct Site {
     pub(crate) stack: Stack,
     /// Probes end with the site.
     _health: Option<HealthTask>,
-    _outlier: Option<OutlierTask>,
+    pub(crate) outlier: Option<OutlierTask>,
     _slow_start: Option<SlowStart>,
 }
 
@@ -103,7 +103,7 @@ impl Site {
             probe,
             stack,
             _health: health,
-            _outlier: outlier,
+            outlier,
         })
     }
 

@@ -1,9 +1,12 @@
 //! What the proxy knows, as the admin shows it.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use serde::Serialize;
-use tightrope::upstream::{Availability, Endpoint, Reason, Totals, Verdict};
+use tightrope::{
+    health::outlier::{Detector, OutlierTask},
+    upstream::{Availability, Endpoint, Reason, Totals, Verdict},
+};
 
 use crate::{proxy::Sites, site::Site};
 
@@ -23,7 +26,19 @@ pub(crate) struct UpstreamState {
     max_in_flight: Option<NonZeroU32>,
     /// In the queue.
     waiting: usize,
+    /// By detector; none where outliers are not detected.
+    outliers: Option<BTreeMap<String, OutlierState>>,
     endpoints: Vec<EndpointState>,
+}
+
+/// What a detector found since it was started.
+#[derive(Debug, Serialize)]
+struct OutlierState {
+    ejected: u64,
+    /// Would have been, if it were enforced.
+    spared_by_chance: u64,
+    /// Would have been, if fewer were out.
+    spared_by_cap: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,6 +90,7 @@ impl UpstreamState {
             in_flight: snapshot.max_in_flight().map(|_| site.upstream.in_flight()),
             max_in_flight: snapshot.max_in_flight(),
             waiting: site.stack.get_ref().waiting(),
+            outliers: site.outlier.as_ref().map(OutlierState::all),
             endpoints: members
                 .enumerate()
                 .map(|(index, (endpoint, &availability))| {
@@ -83,6 +99,21 @@ impl UpstreamState {
                 })
                 .collect(),
         }
+    }
+}
+
+impl OutlierState {
+    fn all(task: &OutlierTask) -> BTreeMap<String, Self> {
+        let of = |detector: Detector| {
+            let verdicts = task.counts().of(detector);
+            let state = Self {
+                ejected: verdicts.ejected,
+                spared_by_chance: verdicts.spared_by_chance,
+                spared_by_cap: verdicts.spared_by_cap,
+            };
+            (detector.to_string(), state)
+        };
+        Detector::ALL.map(of).into()
     }
 }
 

@@ -8,6 +8,8 @@
 //! without tower tells them directly.
 
 mod future;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod layer;
 mod listen;
 mod reports;

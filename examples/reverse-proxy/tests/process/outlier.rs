@@ -33,6 +33,8 @@ async fn a_server_that_answers_503_is_ejected_and_the_reason_is_told() {
     let [good, bad] = [0, 1].map(|n| &state["endpoints"][n]);
     assert_eq!(good["availability"], "available");
     assert_eq!(bad["availability"], "ejected");
+    assert_eq!(state["outliers"]["consecutive failures"]["ejected"], 1);
+    assert_eq!(state["outliers"]["success rate"]["ejected"], 0);
     assert_eq!(
         bad["ejection"]["because"],
         "3 failures in a row, the last: gateway failure response; for 30s"
