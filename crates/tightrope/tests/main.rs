@@ -4,3 +4,4 @@ mod contract;
 mod ejection;
 mod flows;
 mod nginx;
+mod verdicts;
