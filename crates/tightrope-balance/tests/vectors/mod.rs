@@ -3,7 +3,8 @@
 //! They live beside the repository; set `TIGHTROPE_VECTORS` to their folder if they are elsewhere.
 //! Backup servers are a priority of their own. Left out are round robin and least requests after
 //! failures, where nginx's order depends on weights that it lowers, and round robin with `max_conns`,
-//! where it depends on who had been full.
+//! where it depends on who had been full: the tests of the facade look at those, with a detection of
+//! outliers.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
 
