@@ -82,7 +82,7 @@ pub(crate) const CASES: &[Case] = &[
             let upstream = upstream(count, Weights::Equal);
             let members = upstream.snapshot();
             let held = members.members().iter().map(|member| member.pick());
-            let held = held.collect::<Option<Vec<_>>>().unwrap();
+            let held = held.collect::<Result<Vec<_>, _>>().unwrap();
             let balanced = Balanced::<false>::new(upstream, LeastRequest::full_scan());
             Box::new(Balanced {
                 _held: held.into(),
