@@ -146,8 +146,15 @@ impl<'r> Context<'r> {
 
     /// Whether `endpoint` is not to be chosen, since an earlier attempt of the request went there, or
     /// since it was chosen for this one and found full.
+    #[inline]
     #[must_use]
     pub fn has_tried(&self, endpoint: &Endpoint) -> bool {
+        // Nearly all are first attempts.
+        self.is_retry() && self.is_among_tried(endpoint)
+    }
+
+    #[inline(never)]
+    fn is_among_tried(&self, endpoint: &Endpoint) -> bool {
         self.is_repeat(endpoint) || self.full.contains(&endpoint.record().serial())
     }
 
@@ -158,6 +165,7 @@ impl<'r> Context<'r> {
     }
 
     /// Whether somebody was chosen for this request before.
+    #[inline]
     #[must_use]
     pub fn is_retry(&self) -> bool {
         self.attempt.is_some_and(|attempt| attempt.number() > 1) || !self.full.is_empty()

@@ -55,6 +55,7 @@ impl Attempt {
     }
 
     /// Which attempt it is, from 1.
+    #[inline]
     #[must_use]
     pub fn number(&self) -> usize {
         self.tried.len() + 1

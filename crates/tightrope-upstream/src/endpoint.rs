@@ -46,11 +46,13 @@ pub struct Metadata(Arc<BTreeMap<String, String>>);
 pub struct Endpoint {
     spec: EndpointSpec,
     limits: Limits,
+    /// Whether there is any: one byte to look at for a pick, and for its end.
+    is_limited: bool,
     record: Arc<Record>,
 }
 
 /// How many attempts may be in flight; 0 is as many as come.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Limits {
     own: u32,
     /// Of all members of the upstream together.
@@ -148,12 +150,14 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Metadata {
 impl Endpoint {
     /// `limit`: on all members of the upstream together.
     pub(crate) fn new(spec: EndpointSpec, limit: Option<NonZeroU32>, record: Arc<Record>) -> Self {
+        let limits = Limits {
+            own: spec.max_in_flight.map_or(0, NonZeroU32::get),
+            all: limit.map_or(0, NonZeroU32::get),
+        };
         Self {
-            limits: Limits {
-                own: spec.max_in_flight.map_or(0, NonZeroU32::get),
-                all: limit.map_or(0, NonZeroU32::get),
-            },
             spec,
+            limits,
+            is_limited: limits.own > 0 || limits.all > 0,
             record,
         }
     }
@@ -171,6 +175,7 @@ impl Endpoint {
         Self {
             spec: self.spec.clone().with_weight(weight),
             limits: self.limits,
+            is_limited: self.is_limited,
             record: Arc::clone(&self.record),
         }
     }
@@ -232,7 +237,7 @@ impl Endpoint {
     /// There is no place to be had, for one of the reasons in [`Refusal`].
     #[inline]
     pub fn pick(self: &Arc<Self>) -> Result<Pick, Refusal> {
-        if self.limits != Limits::NONE {
+        if self.is_limited() {
             return self.pick_within();
         }
         match self.record.acquire() {
@@ -240,6 +245,14 @@ impl Endpoint {
             Taken::Closed => Err(Refusal::Closed),
             Taken::Full => Err(Refusal::Full),
         }
+    }
+
+    /// Whether there is a limit on its attempts in flight, its own or one on all members. A pick takes a
+    /// little longer then.
+    #[inline]
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.is_limited
     }
 
     #[inline(never)]
@@ -273,14 +286,17 @@ impl Endpoint {
     #[inline]
     pub(crate) fn release(&self, outcome: Outcome) {
         self.record.release(outcome);
+        if self.is_limited {
+            self.give_back();
+        }
+    }
+
+    #[inline(never)]
+    fn give_back(&self) {
         if self.limits.all > 0 {
             self.record.room().give_back();
         }
     }
-}
-
-impl Limits {
-    const NONE: Self = Self { own: 0, all: 0 };
 }
 
 impl fmt::Debug for Endpoint {

@@ -25,13 +25,13 @@ pub(crate) enum Taken {
 pub(crate) struct Left(usize);
 
 /// No place is to be had.
-const CLOSED: usize = 1 << (usize::BITS - 1);
+const CLOSED: usize = 1;
 /// Only one is to be had.
-const ON_TRIAL: usize = 1 << (usize::BITS - 2);
+const ON_TRIAL: usize = 2;
 /// Somebody found all taken since one was last given back.
-const WANTED: usize = 1 << (usize::BITS - 3);
-/// The places that are taken.
-const COUNT: usize = WANTED - 1;
+const WANTED: usize = 4;
+/// One place that is taken. They are counted above the bits, which are cheap to test that way.
+const ONE: usize = 8;
 
 impl Places {
     pub(crate) fn closed() -> Self {
@@ -48,7 +48,7 @@ impl Places {
 
     pub(crate) fn count(&self) -> usize {
         // Relaxed: a count to compare with others, which orders nothing.
-        self.word.load(Ordering::Relaxed) & COUNT
+        count(self.word.load(Ordering::Relaxed))
     }
 
     /// Whether fewer than `most` are taken, and than one on trial. For whom it is a matter of course
@@ -56,7 +56,7 @@ impl Places {
     pub(crate) fn is_below(&self, most: usize) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         let most = if word & ON_TRIAL == 0 { most } else { 1 };
-        word & COUNT < most
+        count(word) < most
     }
 
     /// Takes one, however many are taken.
@@ -64,7 +64,7 @@ impl Places {
     pub(crate) fn take(&self) -> Result<(), Left> {
         // Acquire pairs with the release in `close`: who finds the endpoint closed also finds the
         // snapshot that was published before it was closed.
-        let before = Left(self.word.fetch_add(1, Ordering::Acquire));
+        let before = Left(self.word.fetch_add(ONE, Ordering::Acquire));
         if before.0 & (CLOSED | ON_TRIAL) == 0 {
             return Ok(());
         }
@@ -78,8 +78,8 @@ impl Places {
             let most = if word & ON_TRIAL == 0 { most } else { 1 };
             let (next, taken) = if word & CLOSED != 0 {
                 (word, Taken::Closed)
-            } else if word & COUNT < most {
-                (word + 1, Taken::Yes)
+            } else if count(word) < most {
+                (word + ONE, Taken::Yes)
             } else {
                 (word | WANTED, Taken::Full)
             };
@@ -102,7 +102,7 @@ impl Places {
     pub(crate) fn give_back(&self) -> Left {
         // AcqRel pairs with the read-modify-writes in `peek` and `take_within`: one of the two comes
         // first, so either they see the place free or we see them.
-        Left(self.word.fetch_sub(1, Ordering::AcqRel))
+        Left(self.word.fetch_sub(ONE, Ordering::AcqRel))
     }
 
     /// Takes the wish back of those who found all taken, who are to be told now.
@@ -136,14 +136,26 @@ impl Places {
 
 impl Left {
     pub(crate) const fn count(self) -> usize {
-        self.0 & COUNT
+        count(self.0)
     }
 
+    /// Whether one was taken, the last.
+    #[inline]
+    pub(crate) const fn was_last(self) -> bool {
+        self.0 < 2 * ONE
+    }
+
+    #[inline]
     pub(crate) const fn is_closed(self) -> bool {
         self.0 & CLOSED != 0
     }
 
+    #[inline]
     pub(crate) const fn was_wanted(self) -> bool {
         self.0 & WANTED != 0
     }
+}
+
+const fn count(word: usize) -> usize {
+    word / ONE
 }

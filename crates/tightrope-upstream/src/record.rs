@@ -241,7 +241,7 @@ impl Record {
     #[inline]
     fn give_back(&self) {
         let before = self.places.give_back();
-        if before.count() == 1 {
+        if before.was_last() {
             self.wake();
         }
         if before.was_wanted() {

@@ -3,14 +3,14 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
 use tightrope_upstream::{PickError, Picked};
 use tower_service::Service;
 
-use super::waiting::Waiting;
+use super::waiting::{Turn, Waiting};
 use crate::{BalanceError, Describe};
 
 pin_project! {
@@ -60,10 +60,10 @@ where
         }
     }
 
-    pub(crate) fn waiting(waiting: Waiting<S, C, R>) -> Self {
+    pub(crate) const fn waiting(waiting: Box<Waiting<S, C, R>>) -> Self {
         Self {
             kind: Kind::Waiting {
-                waiting: Some(Box::new(waiting)),
+                waiting: Some(waiting),
             },
         }
     }
@@ -76,26 +76,27 @@ where
 {
     type Output = Result<S::Response, BalanceError<S::Error>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let mut kind = self.project().kind;
-        loop {
-            let response = match kind.as_mut().project() {
-                KindProj::Picked { response } => {
-                    return response.poll(task).map_err(BalanceError::Inner);
-                }
-                KindProj::Failed { error } => return Poll::Ready(Err(BalanceError::Pick(*error))),
-                KindProj::Waiting { waiting } => {
-                    let picked = match waiting.as_mut() {
-                        Some(waiting) => ready!(waiting.poll_pick(task)),
-                        None => polled_again(),
-                    };
-                    let Some(waiting) = waiting.take() else {
-                        polled_again()
-                    };
-                    waiting.call(picked.map_err(BalanceError::Pick)?)
-                }
+        if let KindProj::Waiting { waiting } = kind.as_mut().project() {
+            let Some(turn) = waiting.take() else {
+                polled_again()
             };
-            kind.set(Kind::Picked { response });
+            // By value, there and back: then those who do not wait need not be kept in memory for it.
+            match turn.poll(task) {
+                Turn::Waits(turn) => {
+                    *waiting = Some(turn);
+                    return Poll::Pending;
+                }
+                Turn::Failed(error) => return Poll::Ready(Err(BalanceError::Pick(error))),
+                Turn::Called(response) => kind.set(Kind::Picked { response }),
+            }
+        }
+        match kind.project() {
+            KindProj::Picked { response } => response.poll(task).map_err(BalanceError::Inner),
+            KindProj::Failed { error } => Poll::Ready(Err(BalanceError::Pick(*error))),
+            KindProj::Waiting { .. } => polled_again(),
         }
     }
 }

@@ -19,11 +19,7 @@ pub use self::{
     future::ResponseFuture,
     queue::{Queue, WhenFull},
 };
-use self::{
-    queue::Lines,
-    shared::{ANYBODY, Miss},
-    waiting::Waiting,
-};
+use self::{queue::Lines, waiting::Waiting};
 
 use crate::{BalanceError, Context, Describe, Explanation, NoContext, Random, Strategy};
 
@@ -153,8 +149,7 @@ impl<S, C> Balance<S, C> {
     /// # Errors
     /// There is nobody to pick.
     pub fn pick(&mut self, context: &Context<'_>) -> Result<Pick, PickError> {
-        let picked = self.shared.pick(context, self.when_full, &mut self.random);
-        picked.map_err(|miss| miss.error)
+        self.shared.pick(context, self.when_full, &mut self.random)
     }
 
     /// Where `request` would go now, what of every endpoint counts for that, and what keeps others
@@ -219,72 +214,72 @@ where
         self.inner.poll_ready(task).map_err(BalanceError::Inner)
     }
 
+    #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        if self.lines.as_ref().is_some_and(|lines| lines.waiting() > 0) {
-            return self.call_behind(request);
-        }
         let context = self.context.describe(&request);
-        match self.shared.pick(&context, self.when_full, &mut self.random) {
+        let picked = if self.lines.as_ref().is_some_and(|lines| lines.waiting() > 0) {
+            self.pick_behind(&request)
+        } else {
+            self.shared.pick(&context, self.when_full, &mut self.random)
+        };
+        match picked {
             Ok(pick) => ResponseFuture::picked(self.inner.call(Picked::new(request, pick))),
-            Err(miss) => self.wait(request, miss),
+            Err(error) => match self.wait(request, error) {
+                Ok(waiting) => ResponseFuture::waiting(waiting),
+                Err(error) => ResponseFuture::failed(error),
+            },
         }
     }
 }
 
 impl<S, C> Balance<S, C> {
-    /// While others wait.
+    /// While others wait: those in front come first.
     #[cold]
-    fn call_behind<R>(&mut self, request: R) -> ResponseFuture<S, C, R>
+    fn pick_behind<R>(&mut self, request: &R) -> Result<Pick, PickError>
     where
-        S: Service<Picked<R>> + Clone,
+        C: Describe<R>,
+    {
+        let context = self.context.describe(request);
+        let line = self.shared.line_of(&context, self.when_full, &self.random);
+        // Who waits for others is not in the way.
+        if let Some(lines) = &self.lines
+            && lines.is_waited_for(line)
+        {
+            return Err(PickError::Full {
+                available: self.shared.available(),
+            });
+        }
+        self.shared.pick(&context, self.when_full, &mut self.random)
+    }
+
+    /// Waits in the queue, if there is one and it makes sense; else the reason why not.
+    #[cold]
+    fn wait<R>(&mut self, request: R, error: PickError) -> Result<Box<Waiting<S, C, R>>, PickError>
+    where
+        S: Clone,
         C: Describe<R> + Clone,
     {
         let context = self.context.describe(&request);
-        let line = match self.when_full {
-            WhenFull::MoveOn => Some(ANYBODY),
-            // Who waits for others is not in the way.
-            WhenFull::Stay => self.shared.chosen(&context, &self.random),
-        };
-        let lines = self.lines.as_ref();
-        match (lines, line) {
-            (Some(lines), Some(line)) if lines.is_waited_for(line) => {
-                let error = PickError::QueueFull {
-                    waiting: lines.waiting(),
-                };
-                let line = Some(line);
-                self.wait(request, Miss { error, line })
-            }
-            _ => match self.shared.pick(&context, self.when_full, &mut self.random) {
-                Ok(pick) => ResponseFuture::picked(self.inner.call(Picked::new(request, pick))),
-                Err(miss) => self.wait(request, miss),
-            },
-        }
-    }
-
-    /// Waits in the queue, if there is one and it makes sense.
-    #[cold]
-    fn wait<R>(&mut self, request: R, miss: Miss) -> ResponseFuture<S, C, R>
-    where
-        S: Service<Picked<R>> + Clone,
-        C: Clone,
-    {
-        let (Some(lines), Some(line)) = (&self.lines, miss.line) else {
-            return ResponseFuture::failed(miss.error);
+        let line = self
+            .shared
+            .line(&error, &context, self.when_full, &self.random);
+        let (Some(lines), Some(line)) = (&self.lines, line) else {
+            return Err(error);
         };
         let Some(place) = lines.join(line) else {
             let waiting = lines.waiting();
-            return ResponseFuture::failed(PickError::QueueFull { waiting });
+            return Err(PickError::QueueFull { waiting });
         };
         // The instance that is ready goes with the request.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        ResponseFuture::waiting(Waiting::new(
+        Ok(Box::new(Waiting::new(
             (ready, request, self.context.clone()),
             &self.shared,
             self.when_full,
             lines,
             place,
-        ))
+        )))
     }
 }
 

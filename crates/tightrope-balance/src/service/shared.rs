@@ -32,14 +32,6 @@ struct Selection {
     is_observed: bool,
 }
 
-/// Why nobody was picked, and what to wait for.
-#[derive(Debug)]
-pub(crate) struct Miss {
-    pub(crate) error: PickError,
-    /// Whom the request may wait for, by serial, or for [`ANYBODY`]; none where waiting is in vain.
-    pub(crate) line: Option<u64>,
-}
-
 /// Why one question to the picker came to nothing.
 enum Missed {
     /// Nobody was chosen, or somebody who left service.
@@ -105,14 +97,44 @@ impl Shared {
         context: &Context<'_>,
         when_full: WhenFull,
         random: &mut Random,
-    ) -> Result<Pick, Miss> {
+    ) -> Result<Pick, PickError> {
         let selection = self.selection.load();
         if selection.is_observed {
             return self.pick_observed(selection, context, when_full, random);
         }
-        match selection.pick_unobserved(context, random) {
+        let Some((index, endpoint)) = selection.choose(context, random) else {
+            return self.pick_again(selection, Missed::Nobody, context, when_full, random);
+        };
+        // What is not the rule stands apart: its results would have to be moved to where those of the
+        // rule are made in place.
+        if endpoint.is_limited() {
+            return self.pick_limited(selection, index, context, when_full, random);
+        }
+        match endpoint.pick() {
             Ok(pick) => Ok(pick),
-            Err(missed) => self.pick_again(selection, missed, context, when_full, random),
+            Err(refusal) => {
+                let missed = Missed::by(refusal, endpoint);
+                self.pick_again(selection, missed, context, when_full, random)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn pick_limited(
+        &self,
+        selection: Guard<Arc<Selection>>,
+        chosen: usize,
+        context: &Context<'_>,
+        when_full: WhenFull,
+        random: &mut Random,
+    ) -> Result<Pick, PickError> {
+        let endpoint = &selection.snapshot.members()[chosen];
+        match endpoint.pick() {
+            Ok(pick) => Ok(pick),
+            Err(refusal) => {
+                let missed = Missed::by(refusal, endpoint);
+                self.pick_again(selection, missed, context, when_full, random)
+            }
         }
     }
 
@@ -124,7 +146,7 @@ impl Shared {
         context: &Context<'_>,
         when_full: WhenFull,
         random: &mut Random,
-    ) -> Result<Pick, Miss> {
+    ) -> Result<Pick, PickError> {
         match selection.pick_observed(context, random) {
             Ok(pick) => Ok(pick),
             Err(missed) => self.pick_again(selection, missed, context, when_full, random),
@@ -140,16 +162,14 @@ impl Shared {
         context: &Context<'_>,
         when_full: WhenFull,
         random: &mut Random,
-    ) -> Result<Pick, Miss> {
+    ) -> Result<Pick, PickError> {
         let mut full = Vec::new();
         loop {
             match missed {
-                Missed::Full(serial) if when_full == WhenFull::Stay => {
-                    return Err(Miss::full(&selection, serial));
-                }
+                Missed::Full(_) if when_full == WhenFull::Stay => return Err(selection.full()),
                 Missed::Full(serial) if full.len() < ASKED => full.push(serial),
                 Missed::Full(_) => return selection.pick_any(context, random),
-                Missed::UpstreamFull => return Err(Miss::upstream_full()),
+                Missed::UpstreamFull => return Err(PickError::UpstreamFull),
                 Missed::Nobody => {
                     // Where the chosen endpoint left service after the selection was read a newer
                     // one is there. If not, there is nobody, or the picker chose somebody whom it
@@ -157,9 +177,9 @@ impl Shared {
                     let newer = self.selection.load();
                     if Arc::ptr_eq(&selection, &newer) {
                         return Err(if full.is_empty() {
-                            Miss::nobody(&selection, context)
+                            selection.nobody(context)
                         } else {
-                            Miss::full(&selection, ANYBODY)
+                            selection.full()
                         });
                     }
                     full.clear();
@@ -173,11 +193,40 @@ impl Shared {
         }
     }
 
-    /// Who would be chosen, full or not, by serial.
-    pub(crate) fn chosen(&self, context: &Context<'_>, random: &Random) -> Option<u64> {
+    /// Whom a request may wait for that was refused because of `error`: an endpoint, by its serial, or
+    /// [`ANYBODY`]. None where waiting is in vain.
+    pub(crate) fn line(
+        &self,
+        error: &PickError,
+        context: &Context<'_>,
+        when_full: WhenFull,
+        random: &Random,
+    ) -> Option<u64> {
+        match error {
+            PickError::Full { .. } => Some(self.line_of(context, when_full, random)),
+            PickError::UpstreamFull => Some(ANYBODY),
+            _ => None,
+        }
+    }
+
+    /// Where others are in front of a request, if they wait.
+    pub(crate) fn line_of(
+        &self,
+        context: &Context<'_>,
+        when_full: WhenFull,
+        random: &Random,
+    ) -> u64 {
         let selection = self.selection.load();
-        let (_, endpoint) = selection.choose(&context.for_dry_run(), &mut random.clone())?;
-        Some(endpoint.record().serial())
+        let context = context.for_dry_run();
+        let chosen = match when_full {
+            WhenFull::MoveOn => None,
+            WhenFull::Stay => selection.choose(&context, &mut random.clone()),
+        };
+        chosen.map_or(ANYBODY, |(_, endpoint)| endpoint.record().serial())
+    }
+
+    pub(crate) fn available(&self) -> usize {
+        self.selection.load().snapshot.available().len()
     }
 
     pub(crate) fn explain(&self, context: &Context<'_>, random: &Random) -> Explanation {
@@ -241,11 +290,6 @@ impl Selection {
         if self.is_observed {
             return self.pick_observed(context, random);
         }
-        self.pick_unobserved(context, random)
-    }
-
-    #[inline]
-    fn pick_unobserved(&self, context: &Context<'_>, random: &mut Random) -> Result<Pick, Missed> {
         let (_, endpoint) = self.choose(context, random).ok_or(Missed::Nobody)?;
         endpoint
             .pick()
@@ -271,7 +315,7 @@ impl Selection {
     }
 
     /// Anybody who has room, from a random place on: once a picker chose many who have none.
-    fn pick_any(&self, context: &Context<'_>, random: &mut Random) -> Result<Pick, Miss> {
+    fn pick_any(&self, context: &Context<'_>, random: &mut Random) -> Result<Pick, PickError> {
         let (members, available) = (self.snapshot.members(), self.snapshot.available());
         let (before, after) = available.split_at(random.index(available.len()));
         let untried = after.iter().chain(before).map(|&index| index as usize);
@@ -281,11 +325,17 @@ impl Selection {
                     let record = members[index].record();
                     return Ok(self.observed(pick, index, context.tick(record)));
                 }
-                Err(Refusal::UpstreamFull) => return Err(Miss::upstream_full()),
+                Err(Refusal::UpstreamFull) => return Err(PickError::UpstreamFull),
                 Err(_) => {}
             }
         }
-        Err(Miss::full(self, ANYBODY))
+        Err(self.full())
+    }
+
+    fn full(&self) -> PickError {
+        PickError::Full {
+            available: self.snapshot.available().len(),
+        }
     }
 
     /// Why there is nobody.
@@ -308,32 +358,6 @@ impl Selection {
         let (members, available) = (self.snapshot.members(), self.snapshot.available());
         let tried = |&index: &u32| context.has_tried(&members[index as usize]);
         !available.is_empty() && available.iter().all(tried)
-    }
-}
-
-// === impl Miss ===
-
-impl Miss {
-    fn full(selection: &Selection, line: u64) -> Self {
-        let available = selection.snapshot.available().len();
-        Self {
-            error: PickError::Full { available },
-            line: Some(line),
-        }
-    }
-
-    const fn upstream_full() -> Self {
-        Self {
-            error: PickError::UpstreamFull,
-            line: Some(ANYBODY),
-        }
-    }
-
-    fn nobody(selection: &Selection, context: &Context<'_>) -> Self {
-        Self {
-            error: selection.nobody(context),
-            line: None,
-        }
     }
 }
 

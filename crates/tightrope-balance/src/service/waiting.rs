@@ -14,7 +14,6 @@ use tower_service::Service;
 use super::{
     Shared, WhenFull,
     queue::{Lines, Place},
-    shared::Miss,
 };
 use crate::{Describe, Random};
 
@@ -32,6 +31,13 @@ pub(crate) struct Waiting<S, C, R> {
     freed: Option<Freed>,
     deadline: Pin<Box<Sleep>>,
     lines: Arc<Lines>,
+}
+
+/// What came of a look.
+pub(crate) enum Turn<S: Service<Picked<R>>, C, R> {
+    Waits(Box<Waiting<S, C, R>>),
+    Failed(PickError),
+    Called(S::Future),
 }
 
 impl<S, C, R> Waiting<S, C, R> {
@@ -56,21 +62,30 @@ impl<S, C, R> Waiting<S, C, R> {
         }
     }
 
-    /// Calls the service with the request, which leaves its place to the next one.
-    pub(crate) fn call(self, pick: Pick) -> S::Future
+    /// Looks whether it is time, and calls the service with the request if it is, which leaves the place
+    /// to the next one.
+    #[inline(never)]
+    pub(crate) fn poll(mut self: Box<Self>, task: &mut Task<'_>) -> Turn<S, C, R>
     where
         S: Service<Picked<R>>,
+        C: Describe<R>,
     {
-        let Self {
-            mut service,
-            request,
-            ..
-        } = self;
-        service.call(Picked::new(request, pick))
+        match self.poll_pick(task) {
+            Poll::Pending => Turn::Waits(self),
+            Poll::Ready(Err(error)) => Turn::Failed(error),
+            Poll::Ready(Ok(pick)) => {
+                let Self {
+                    mut service,
+                    request,
+                    ..
+                } = *self;
+                Turn::Called(service.call(Picked::new(request, pick)))
+            }
+        }
     }
 
     /// Ready with a pick, or with the reason why there is none and will not be.
-    pub(crate) fn poll_pick(&mut self, task: &mut Task<'_>) -> Poll<Result<Pick, PickError>>
+    fn poll_pick(&mut self, task: &mut Task<'_>) -> Poll<Result<Pick, PickError>>
     where
         C: Describe<R>,
     {
@@ -97,11 +112,14 @@ impl<S, C, R> Waiting<S, C, R> {
             let context = self.context.describe(&self.request);
             match self.shared.pick(&context, self.when_full, &mut self.random) {
                 Ok(pick) => return Poll::Ready(Ok(pick)),
-                Err(Miss { error, line: None }) => return Poll::Ready(Err(error)),
-                Err(Miss {
-                    line: Some(line), ..
-                }) => {
-                    // Another endpoint is chosen for the request by now.
+                Err(error) => {
+                    let line = self
+                        .shared
+                        .line(&error, &context, self.when_full, &self.random);
+                    let Some(line) = line else {
+                        return Poll::Ready(Err(error));
+                    };
+                    // Another endpoint may be chosen for the request by now.
                     if self.place.change_to(line) {
                         self.freed = None;
                     }

@@ -42,8 +42,22 @@ impl<T: Table> HashPicker<T> {
         percent >= 100 || mix::reduce(mix::nth(hash ^ seed, 1), 100) < percent.into()
     }
 
-    /// One who has room, if there is a limit; where only those have room who will not do, one who will.
+    /// While somebody starts slowly. Apart, so that the pick above is made in place.
+    #[inline(never)]
+    fn pick_among_starting(&self, hash: u64, context: &Context<'_>) -> Option<usize> {
+        let by_now = |index| self.may(index, context) && self.has_its_turn(hash, index);
+        self.find_within(hash, by_now)
+            .or_else(|| self.find_within(hash, |index| self.may(index, context)))
+    }
+
     #[inline]
+    fn may(&self, index: usize, context: &Context<'_>) -> bool {
+        self.snapshot.availability()[index].is_available()
+            && !context.has_tried(&self.snapshot.members()[index])
+    }
+
+    /// One who has room, if there is a limit; where only those have room who will not do, one who will.
+    #[inline(always)] // for the sake of the closures
     fn find_within(&self, hash: u64, may: impl Fn(usize) -> bool) -> Option<usize> {
         let within = self.limit.as_ref().and_then(|limit| {
             let mut room = limit.room(&self.snapshot);
@@ -67,17 +81,10 @@ impl<T: Table> Picker for HashPicker<T> {
             .hash_on
             .hash(context)
             .unwrap_or_else(|| random.next_u64());
-        let (members, availability) = (self.snapshot.members(), self.snapshot.availability());
-        let may = |index: usize| {
-            availability[index].is_available() && !context.has_tried(&members[index])
-        };
         if self.snapshot.has_ramps() {
-            let may_by_now = |index: usize| may(index) && self.has_its_turn(hash, index);
-            if let Some(index) = self.find_within(hash, may_by_now) {
-                return Some(index);
-            }
+            return self.pick_among_starting(hash, context);
         }
-        self.find_within(hash, may)
+        self.find_within(hash, |index| self.may(index, context))
     }
 
     /// How many others the key wants more. Those beyond its route come after that, by rendezvous.
