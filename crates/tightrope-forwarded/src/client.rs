@@ -41,6 +41,8 @@ pub struct Client {
 pub enum Evidence {
     /// The peer of the connection.
     Connection,
+    /// The header of the PROXY protocol that the connection began with.
+    ProxyProtocol,
     /// `X-Forwarded-For`, as a trusted peer sent it.
     XForwardedFor,
 }
@@ -53,7 +55,7 @@ impl Client {
             port: peer.socket_addr().map(|socket| socket.port()),
             scheme: peer.scheme(),
             host: None,
-            evidence: Evidence::Connection,
+            evidence: peer.evidence(),
         };
         if trust.trusts(peer) {
             client.walk(trust, headers);

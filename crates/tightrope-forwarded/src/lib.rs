@@ -44,17 +44,17 @@
 //! | --- | --- |
 //! | say which proxies may be believed | [`Trust`], [`Cidr`] |
 //! | say who is at the other end of a connection | [`Peer`], [`Scheme`]; with axum, see [`Peer`] |
+//! | learn the client from a balancer of TCP connections | [`proxy_protocol`] |
 //! | rewrite the headers and resolve the client | [`ForwardedLayer`], [`Forwarded`] |
 //! | choose what is written | [`ForwardedFor`], [`IdentityHeader`] |
 //! | read the client in a handler, a hash key or a log | [`Client`], [`Evidence`] |
 //!
-//! There are no feature flags.
+//! Feature `tokio`: `proxy_protocol::Receiver`, which reads PROXY headers from connections. Default: none.
 //!
 //! # What it does not do
 //!
 //! It does not read or write the `Forwarded` field of RFC 7239 (from peers that are not trusted it is removed), does
-//! not speak the PROXY protocol, does not count hops instead of checking addresses, and does not judge or change the
-//! `Host` field.
+//! not count hops instead of checking addresses, and does not judge or change the `Host` field.
 
 mod cidr;
 mod client;
@@ -65,6 +65,7 @@ mod names;
 mod node;
 mod parse;
 mod peer;
+pub mod proxy_protocol;
 mod rewrite;
 mod trust;
 

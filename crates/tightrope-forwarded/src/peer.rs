@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::Evidence;
+use crate::proxy_protocol::Header;
+
 /// Who is at the other end of the connection; put into the extensions of every request by the accept loop.
 ///
 /// This is what the layer goes by. A request without it is one that nothing is known about.
@@ -39,6 +42,7 @@ pub struct Peer {
     socket: Option<SocketAddr>,
     scheme: Scheme,
     local_port: Option<u16>,
+    evidence: Evidence,
 }
 
 impl Peer {
@@ -49,6 +53,7 @@ impl Peer {
             socket: Some(address),
             scheme: Scheme::Http,
             local_port: None,
+            evidence: Evidence::Connection,
         }
     }
 
@@ -59,6 +64,7 @@ impl Peer {
             socket: None,
             scheme: Scheme::Http,
             local_port: None,
+            evidence: Evidence::Connection,
         }
     }
 
@@ -76,13 +82,29 @@ impl Peer {
         self
     }
 
+    /// The peer that `header` names, which is behind this one: its address, and as the local port the one that it
+    /// connected to. This one itself if the header names nobody.
+    ///
+    /// Only for a header that was read from this connection, and from a peer that may send one; with the feature
+    /// `tokio` a [`Receiver`](crate::proxy_protocol) sees to both. Whether the headers of the request are believed
+    /// is then decided by the address of the peer that is named.
+    #[must_use]
+    pub fn with_proxy_header(mut self, header: &Header) -> Self {
+        if let (Some(source), Some(destination)) = (header.source(), header.destination()) {
+            self.socket = Some(source);
+            self.local_port = Some(destination.port());
+            self.evidence = Evidence::ProxyProtocol;
+        }
+        self
+    }
+
     /// The address without its port; IPv4-mapped IPv6 as IPv4. `None` for a Unix socket.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         self.socket.map(|socket| socket.ip().to_canonical())
     }
 
-    /// The address as the socket gave it. `None` for a Unix socket.
+    /// The address as the socket or the PROXY header gave it. `None` for a Unix socket.
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         self.socket
@@ -94,10 +116,16 @@ impl Peer {
         self.scheme
     }
 
-    /// The port that the listener is bound to, if it was given.
+    /// The port that the listener is bound to, or that the client of the PROXY header connected to, if it is known.
     #[must_use]
     pub fn local_port(&self) -> Option<u16> {
         self.local_port
+    }
+
+    /// What the address rests on: [`Evidence::Connection`] or [`Evidence::ProxyProtocol`].
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
     }
 }
 
@@ -137,6 +165,7 @@ impl Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy_protocol::Version;
 
     #[test]
     fn a_mapped_address_is_reported_as_ipv4_and_kept_as_it_was() {
@@ -144,6 +173,21 @@ mod tests {
         let peer = Peer::tcp(socket);
         assert_eq!(peer.address(), Some("192.0.2.1".parse().unwrap()));
         assert_eq!(peer.socket_addr(), Some(socket));
+    }
+
+    #[test]
+    fn a_proxy_header_names_another_peer_or_leaves_this_one() {
+        let peer = Peer::tcp("10.0.0.2:40000".parse().unwrap()).with_local_port(8080);
+        let source: SocketAddr = "203.0.113.7:56324".parse().unwrap();
+        let header = Header::new(Version::V2, source, "192.0.2.1:443".parse().unwrap());
+        let client = peer.with_proxy_header(&header);
+        assert_eq!(client.socket_addr(), Some(source));
+        assert_eq!(client.local_port(), Some(443));
+        assert_eq!(client.evidence(), Evidence::ProxyProtocol);
+        for header in [Header::local(), Header::unknown(Version::V1)] {
+            assert_eq!(peer.with_proxy_header(&header), peer);
+        }
+        assert_eq!(peer.evidence(), Evidence::Connection);
     }
 
     #[test]

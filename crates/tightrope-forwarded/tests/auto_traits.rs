@@ -1,5 +1,6 @@
 //! What the public types promise to threads and pins.
 
+use tightrope_forwarded::proxy_protocol::{Header, HeaderError, Parsed, Version};
 use tightrope_forwarded::{
     Cidr, CidrError, Client, Evidence, Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader,
     Peer, Scheme, Trust,
@@ -18,10 +19,22 @@ fn public_types_are_send_sync_and_unpin() {
     is_send_sync_unpin::<Forwarded<()>>();
     is_send_sync_unpin::<ForwardedFor>();
     is_send_sync_unpin::<ForwardedLayer>();
+    is_send_sync_unpin::<Header>();
+    is_send_sync_unpin::<HeaderError>();
     is_send_sync_unpin::<IdentityHeader>();
+    is_send_sync_unpin::<Parsed>();
     is_send_sync_unpin::<Peer>();
     is_send_sync_unpin::<Scheme>();
     is_send_sync_unpin::<Trust>();
+    is_send_sync_unpin::<Version>();
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn what_reads_from_connections_is_send_sync_and_unpin() {
+    is_send_sync_unpin::<tightrope_forwarded::proxy_protocol::Receiver>();
+    is_send_sync_unpin::<tightrope_forwarded::proxy_protocol::ReceiveError>();
+    is_clone_debug::<tightrope_forwarded::proxy_protocol::Receiver>();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod auto_traits;
 mod layer;
 mod properties;
+mod proxy_protocol;
 mod reference;
 mod regressions;
 mod vectors;

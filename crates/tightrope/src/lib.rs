@@ -44,7 +44,7 @@
 )]
 #![cfg_attr(
     feature = "forwarded",
-    doc = "| [`forwarded`] | the real client address, unforged | `forwarded` |"
+    doc = "| [`forwarded`] | the real client address, unforged | `forwarded`, `forwarded-tokio` |"
 )]
 #![cfg_attr(
     feature = "proxy",
