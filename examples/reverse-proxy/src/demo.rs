@@ -74,6 +74,7 @@ Ctrl-C ends it.
             listeners: vec![config::Listener {
                 address: listen,
                 upstream: Some("demo".to_owned()),
+                proxy_protocol: Vec::new(),
             }],
             admin: Some(config::Admin {
                 address: admin,

@@ -23,7 +23,7 @@ use crate::{
     Shared,
     access_log::AccessLog,
     admin::AdminServer,
-    config::{Config, ConfigError, Timeouts},
+    config::{self, Config, ConfigError, Timeouts},
     frontend::{self, Router},
     server::{Server, Settings},
     site::Site,
@@ -119,7 +119,7 @@ impl Proxy {
         for listener in &config.listeners {
             let address = listener.address;
             if !running.servers.contains_key(&address) {
-                listeners.push((address, bind("listener", address).await?));
+                listeners.push((listener, bind("listener", address).await?));
             }
         }
         let admin = match &config.admin {
@@ -156,23 +156,23 @@ impl Proxy {
         }
         let routes = frontend::routes(&config.routes, |name| sites.get(name).map(Arc::clone))?;
         let routes = Arc::new(routes);
-        let settings = |upstream: &Option<String>| {
-            let target = match upstream.as_ref().and_then(|name| sites.get(name)) {
+        let settings = |listener: &config::Listener| {
+            let site = listener.upstream.as_ref();
+            let target = match site.and_then(|name| sites.get(name)) {
                 Some(site) => Router::site(Arc::clone(site)),
                 None => Router::routes(Arc::clone(&routes)),
             };
             let frontend = frontend::new(&config.forwarded, target);
-            Settings::new(frontend, log.clone(), &config)
+            Settings::new(frontend, log.clone(), &config, listener)
         };
         for listener in &config.listeners {
             if let Some(server) = running.servers.get(&listener.address) {
-                server.set(settings(&listener.upstream));
+                server.set(settings(listener));
             }
         }
-        for (address, socket) in listeners {
-            let listener = config.listeners.iter().find(|l| l.address == address);
-            let upstream = listener.and_then(|listener| listener.upstream.clone());
-            let server = Server::spawn(socket, settings(&upstream), &self.connections)
+        for (listener, socket) in listeners {
+            let address = listener.address;
+            let server = Server::spawn(socket, settings(listener), &self.connections)
                 .map_err(|error| ConfigError(format!("listener `{address}`: {error}")))?;
             running.servers.insert(address, server);
         }

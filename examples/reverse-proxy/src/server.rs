@@ -7,7 +7,10 @@ use http::{Request, Response};
 use http_body_util::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tightrope::forwarded::Peer;
+use tightrope::forwarded::{
+    Peer, Trust,
+    proxy_protocol::{ReceiveError, Receiver},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
@@ -22,7 +25,7 @@ use tower::ServiceExt;
 use crate::{
     Shared,
     access_log::{AccessLog, LoggedBody},
-    config::Config,
+    config::{Config, Listener},
     frontend::{Body, Frontend},
 };
 
@@ -40,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) frontend: Frontend,
     pub(crate) log: AccessLog,
     http: http1::Builder,
+    proxy_protocol: Receiver,
 }
 
 /// How long to wait when no connection can be accepted for want of file descriptors or memory.
@@ -107,7 +111,7 @@ async fn accept(
 }
 
 async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     settings: Arc<ArcSwap<Settings>>,
     close: CancellationToken,
@@ -118,6 +122,22 @@ async fn serve(
     if let Ok(local) = stream.local_addr() {
         peer = peer.with_local_port(local.port());
     }
+    let receiver = settings.load().proxy_protocol.clone();
+    let accepted = tokio::select! {
+        biased;
+        () = close.cancelled() => return,
+        accepted = receiver.accept(peer, &mut stream) => accepted,
+    };
+    let peer = match accepted {
+        Ok(peer) => peer,
+        // What a balancer does to see whether somebody listens.
+        Err(ReceiveError::Ended { received: 0 }) => return,
+        Err(error) => {
+            tracing::warn!(peer = %address, %error, "a connection was refused");
+            return;
+        }
+    };
+    let address = peer.socket_addr().unwrap_or(address);
     let http = settings.load().http.clone();
     let service = service_fn(|request| handle(&settings, address, peer, request));
     let connection = http
@@ -156,16 +176,23 @@ async fn handle(
 // === impl Settings ===
 
 impl Settings {
-    pub(crate) fn new(frontend: Frontend, log: AccessLog, config: &Config) -> Self {
+    pub(crate) fn new(
+        frontend: Frontend,
+        log: AccessLog,
+        config: &Config,
+        listener: &Listener,
+    ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.request_head)
             .max_buf_size(config.limits.head_bytes)
             .max_headers(config.limits.headers);
+        let senders = Trust::networks(listener.proxy_protocol.iter().copied());
         Self {
             frontend,
             log,
             http,
+            proxy_protocol: Receiver::new(senders).with_timeout(config.timeouts.proxy_protocol),
         }
     }
 }

@@ -53,6 +53,9 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     /// The upstream that gets all its requests; default: the routes decide.
     pub(crate) upstream: Option<String>,
+    /// Peers that must say by the PROXY protocol who their client is; default nobody may.
+    #[serde(default, deserialize_with = "text::list")]
+    pub(crate) proxy_protocol: Vec<Cidr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -102,6 +105,9 @@ pub(crate) struct Timeouts {
     /// Between two pieces of a response body.
     #[serde(with = "humantime_serde")]
     pub(crate) response_body: Duration,
+    /// Until the PROXY header of a connection is complete, where one must come.
+    #[serde(with = "humantime_serde")]
+    pub(crate) proxy_protocol: Duration,
     /// Until the head of a request is complete.
     #[serde(with = "humantime_serde")]
     pub(crate) request_head: Duration,
@@ -180,6 +186,7 @@ impl Config {
                     .listen
                     .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
                 upstream: Some("default".to_owned()),
+                proxy_protocol: Vec::new(),
             }],
             admin: cli.admin.map(|address| Admin {
                 address,
@@ -265,6 +272,7 @@ impl Timeouts {
             ("connect", self.connect),
             ("response_head", self.response_head),
             ("response_body", self.response_body),
+            ("proxy_protocol", self.proxy_protocol),
             ("request_head", self.request_head),
             ("request_body", self.request_body),
             ("pool_idle", self.pool_idle),
@@ -301,6 +309,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             response_head: Duration::from_secs(60),
             response_body: Duration::from_secs(60),
+            proxy_protocol: Duration::from_secs(5),
             request_head: Duration::from_secs(30),
             request_body: Duration::from_secs(60),
             pool_idle: Duration::from_secs(60),

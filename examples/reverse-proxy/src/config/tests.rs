@@ -1,5 +1,7 @@
 //! The file that shows every setting.
 
+use std::time::Duration;
+
 use super::{Config, ConfigError};
 
 const FILE: &str = include_str!("../../proxy.toml");
@@ -45,7 +47,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 50);
+    assert_eq!(shown, 52);
 }
 
 /// What `[upstream.health]` is with these settings.
@@ -167,4 +169,41 @@ fn settings_of_probes_that_make_no_sense_are_refused_by_name() {
     let words = health("tls = true\ntls_roots = \"/nowhere/ca.pem\"").unwrap_err();
     let begin = " upstream `app`: health.tls_roots: /nowhere/ca.pem: No such file";
     assert!(words.0.starts_with(begin), "{words}");
+}
+
+/// What a listener is with these settings, and the timeouts with those.
+fn listener(settings: &str, timeouts: &str) -> Result<Config, ConfigError> {
+    Config::parse(&format!(
+        "[timeouts]\n{timeouts}\n[[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"\n{settings}
+         [[upstream]]\nname = \"app\""
+    ))
+}
+
+#[test]
+fn who_must_send_a_proxy_header_is_checked_by_name() {
+    let config = listener(
+        "proxy_protocol = [\"127.0.0.1/32\", \"2001:db8::/32\"]",
+        "proxy_protocol = \"3s\"",
+    )
+    .unwrap();
+    assert_eq!(config.listeners[0].proxy_protocol.len(), 2);
+    assert_eq!(config.timeouts.proxy_protocol, Duration::from_secs(3));
+    assert!(
+        listener("", "").unwrap().listeners[0]
+            .proxy_protocol
+            .is_empty()
+    );
+
+    let words = listener("", "proxy_protocol = \"0s\"").unwrap_err().0;
+    assert_eq!(words, " timeouts.proxy_protocol is 0");
+    for (value, part) in [
+        ("[\"10.0.0.0/33\"]", "6: `10.0.0.0/33`"),
+        ("[\"everybody\"]", "6: `everybody`"),
+        ("true", "6: "),
+    ] {
+        let words = listener(&format!("proxy_protocol = {value}"), "")
+            .unwrap_err()
+            .0;
+        assert!(words.starts_with(part), "{words}");
+    }
 }

@@ -9,6 +9,7 @@ mod demo;
 mod health;
 mod outlier;
 mod program;
+mod proxy_protocol;
 mod reload;
 mod servers;
 mod stop;
