@@ -41,6 +41,7 @@ use crate::proxy_protocol::Header;
 pub struct Peer {
     socket: Option<SocketAddr>,
     scheme: Scheme,
+    local_address: Option<IpAddr>,
     local_port: Option<u16>,
     evidence: Evidence,
 }
@@ -52,6 +53,7 @@ impl Peer {
         Self {
             socket: Some(address),
             scheme: Scheme::Http,
+            local_address: None,
             local_port: None,
             evidence: Evidence::Connection,
         }
@@ -63,6 +65,7 @@ impl Peer {
         Self {
             socket: None,
             scheme: Scheme::Http,
+            local_address: None,
             local_port: None,
             evidence: Evidence::Connection,
         }
@@ -82,7 +85,15 @@ impl Peer {
         self
     }
 
-    /// The peer that `header` names, which is behind this one: its address, and as the local port the one that it
+    /// The address and port that the connection came in on, which a PROXY header to an endpoint says. Default: not known.
+    #[must_use]
+    pub fn with_local_addr(mut self, address: SocketAddr) -> Self {
+        self.local_address = Some(address.ip());
+        self.local_port = Some(address.port());
+        self
+    }
+
+    /// The peer that `header` names, which is behind this one: its address, and as the local address the one that it
     /// connected to. This one itself if the header names nobody.
     ///
     /// Only for a header that was read from this connection, and from a peer that may send one; with the feature
@@ -92,8 +103,8 @@ impl Peer {
     pub fn with_proxy_header(mut self, header: &Header) -> Self {
         if let (Some(source), Some(destination)) = (header.source(), header.destination()) {
             self.socket = Some(source);
-            self.local_port = Some(destination.port());
             self.evidence = Evidence::ProxyProtocol;
+            return self.with_local_addr(destination);
         }
         self
     }
@@ -120,6 +131,14 @@ impl Peer {
     #[must_use]
     pub fn local_port(&self) -> Option<u16> {
         self.local_port
+    }
+
+    /// The address and port that the connection came in on, or that the client of the PROXY header connected to, if
+    /// both are known.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        let address = self.local_address?;
+        Some(SocketAddr::new(address, self.local_port?))
     }
 
     /// What the address rests on: [`Evidence::Connection`] or [`Evidence::ProxyProtocol`].
@@ -183,6 +202,8 @@ mod tests {
         let client = peer.with_proxy_header(&header);
         assert_eq!(client.socket_addr(), Some(source));
         assert_eq!(client.local_port(), Some(443));
+        assert_eq!(client.local_addr(), Some("192.0.2.1:443".parse().unwrap()));
+        assert_eq!(peer.local_addr(), None);
         assert_eq!(client.evidence(), Evidence::ProxyProtocol);
         for header in [Header::local(), Header::unknown(Version::V1)] {
             assert_eq!(peer.with_proxy_header(&header), peer);

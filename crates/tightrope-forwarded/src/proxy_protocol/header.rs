@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::proxy_protocol::{v1, v2};
+use crate::{Client, Peer};
 
 /// A header of the PROXY protocol: between whom the connection is that the sender passes on.
 ///
@@ -74,6 +75,19 @@ impl Header {
     #[must_use]
     pub const fn local() -> Self {
         Self::with(Version::V2, Content::Local)
+    }
+
+    /// What a request's `client`, and the `peer` whose connection it came in on, give to say to an endpoint:
+    /// [unknown](Self::unknown) if the address of either end is not known, and port 0 where the client's is not.
+    #[must_use]
+    pub fn of(version: Version, client: &Client, peer: &Peer) -> Self {
+        match (client.address(), peer.local_addr()) {
+            (Some(address), Some(destination)) => {
+                let source = SocketAddr::new(address, client.port().unwrap_or(0));
+                Self::new(version, source, destination)
+            }
+            _ => Self::unknown(version),
+        }
     }
 
     pub(super) const fn with(version: Version, content: Content) -> Self {

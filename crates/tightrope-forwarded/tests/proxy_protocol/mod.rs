@@ -135,4 +135,9 @@ async fn the_layer_goes_by_the_peer_that_the_header_names() {
     assert_eq!(client.address(), Some(source.ip()));
     assert_eq!(client.port(), Some(56324));
     assert_eq!(client.evidence(), Evidence::ProxyProtocol);
+    // It can be handed on as it came, if the other end is known.
+    assert_eq!(Header::of(Version::V2, client, &peer), header);
+    let elsewhere = Peer::tcp(source);
+    let unknown = Header::unknown(Version::V1);
+    assert_eq!(Header::of(Version::V1, client, &elsewhere), unknown);
 }
