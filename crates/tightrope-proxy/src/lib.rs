@@ -41,6 +41,7 @@
 //! | --- | --- |
 //! | forward a picked request | [`Forward`], [`ForwardConfig`], [`ForwardBody`] |
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
+//! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
 //! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`] |
 //! | answer a client when no response came | [`respond`] |
@@ -72,7 +73,9 @@ pub use crate::{
     check::{RequestError, check_request},
     classify::HttpClassify,
     error::ForwardError,
-    forward::{Forward, ForwardBody, ForwardConfig, Pseudonym, PseudonymError, ResponseFuture},
+    forward::{
+        Forward, ForwardBody, ForwardConfig, Preamble, Pseudonym, PseudonymError, ResponseFuture,
+    },
     host::HostPolicy,
     route::{HostPattern, PathPrefix, PatternError, RouteError, Routes},
     upgrade::Upgrades,

@@ -2,8 +2,8 @@
 
 use tightrope_proxy::{
     Forward, ForwardBody, ForwardConfig, ForwardError, HostPattern, HostPolicy, HttpClassify,
-    PathPrefix, PatternError, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError,
-    Routes, Upgrades, respond,
+    PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture,
+    RouteError, Routes, Upgrades, respond,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -21,6 +21,7 @@ fn public_types_can_move_between_threads() {
     sync::<HttpClassify>();
     sync::<PathPrefix>();
     sync::<PatternError>();
+    sync::<Preamble>();
     sync::<Pseudonym>();
     sync::<PseudonymError>();
     sync::<RequestError>();

@@ -4,6 +4,7 @@ mod auto_traits;
 mod forward;
 mod picks;
 mod pool;
+mod preamble;
 mod support;
 mod timeouts;
 mod upgrade;

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tightrope_upstream::{Endpoint, Failed, Failure, Pick, Picked};
 
 use crate::{
-    ForwardBody, ForwardConfig, ForwardError, check_request, classify,
+    ForwardBody, ForwardConfig, ForwardError, Preamble, check_request, classify,
     error::BoxError,
     forward::{Outgoing, Upload, body::Lease, head, service::Shared},
     pool::{Connection, Key, connect},
@@ -76,15 +76,25 @@ where
         .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
     let is_idempotent = head::is_idempotent(request.method());
     let key = Key::new(&endpoint);
-    let mut pooled = shared.pool.take(&key);
+    // Connections in the pool began with nothing, or for somebody else.
+    let preamble = request.extensions().get::<Preamble>().cloned();
+    let mut pooled = match preamble {
+        Some(_) => None,
+        None => shared.pool.take(&key),
+    };
     loop {
         let is_reused = pooled.is_some();
         let connection = match pooled.take() {
             Some(connection) => connection,
-            None => match connect(endpoint.address(), shared.config.connect_timeout).await {
-                Ok(connection) => connection,
-                Err(error) => return Err(ForwardError::from(error).with_unsent(request, endpoint)),
-            },
+            None => {
+                let limit = shared.config.connect_timeout;
+                match connect(endpoint.address(), preamble.as_ref(), limit).await {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        return Err(ForwardError::from(error).with_unsent(request, endpoint));
+                    }
+                }
+            }
         };
         request = match send_on(connection, request, &endpoint, &shared.config).await {
             Sent::Answered(answer) => return Ok(answer),
@@ -134,7 +144,7 @@ where
             return Sent::Answered(Answer {
                 response,
                 connection,
-                is_reusable: true,
+                is_reusable: parts.extensions.get::<Preamble>().is_none(),
                 upload,
                 upgrade: protocol.and_then(|protocol| Asked::new(protocol, &mut parts)),
             });

@@ -5,6 +5,7 @@ mod config;
 mod exchange;
 mod future;
 mod head;
+mod preamble;
 mod service;
 mod upload;
 
@@ -13,5 +14,6 @@ pub use self::{
     body::ForwardBody,
     config::{ForwardConfig, Pseudonym, PseudonymError},
     future::ResponseFuture,
+    preamble::Preamble,
     service::Forward,
 };

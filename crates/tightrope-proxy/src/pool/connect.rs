@@ -4,12 +4,12 @@ use std::{io, time::Duration};
 
 use tightrope_upstream::{Address, Failure};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::{error::BoxError, pool::Connection};
+use crate::{Preamble, error::BoxError, pool::Connection};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -18,12 +18,14 @@ pub(crate) struct ConnectError {
     pub(crate) source: Option<BoxError>,
 }
 
-/// Connects to `address`, whose name is looked up first if it has one, all within `limit`.
+/// Connects to `address`, whose name is looked up first if it has one, and sends `preamble`, all
+/// within `limit`.
 pub(crate) async fn connect(
     address: &Address,
+    preamble: Option<&Preamble>,
     limit: Duration,
 ) -> Result<Connection, ConnectError> {
-    match timeout(limit, dial(address)).await {
+    match timeout(limit, dial(address, preamble)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(error),
         Err(_elapsed) => Err(ConnectError {
@@ -33,14 +35,20 @@ pub(crate) async fn connect(
     }
 }
 
-async fn dial(address: &Address) -> Result<Connection, ConnectError> {
+async fn dial(address: &Address, preamble: Option<&Preamble>) -> Result<Connection, ConnectError> {
     match address {
-        Address::Socket(socket) => handshake(tcp(TcpStream::connect(socket).await)?).await,
+        Address::Socket(socket) => {
+            handshake(tcp(TcpStream::connect(socket).await)?, preamble).await
+        }
         Address::Host { name, port } => {
-            handshake(tcp(TcpStream::connect((&**name, *port)).await)?).await
+            let stream = tcp(TcpStream::connect((&**name, *port)).await)?;
+            handshake(stream, preamble).await
         }
         #[cfg(unix)]
-        Address::Unix(path) => handshake(tokio::net::UnixStream::connect(path).await?).await,
+        Address::Unix(path) => {
+            let stream = tokio::net::UnixStream::connect(path).await?;
+            handshake(stream, preamble).await
+        }
         other => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("`{other}` cannot be connected to on this system"),
@@ -55,10 +63,16 @@ fn tcp(stream: io::Result<TcpStream>) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn handshake<T>(stream: T) -> Result<Connection, ConnectError>
+async fn handshake<T>(
+    mut stream: T,
+    preamble: Option<&Preamble>,
+) -> Result<Connection, ConnectError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    if let Some(preamble) = preamble {
+        stream.write_all(preamble.as_bytes()).await?;
+    }
     Connection::new(stream).await.map_err(|error| ConnectError {
         failure: Failure::Connect,
         source: Some(error.into()),
