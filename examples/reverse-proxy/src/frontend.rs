@@ -9,13 +9,16 @@ use std::{
 use http::{Response, header::HOST};
 use http_body_util::Either;
 use tightrope::{
-    forwarded::{Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Trust},
-    proxy::{ForwardBody, HostPattern, PathPrefix, Routes, check_request, respond},
+    forwarded::{
+        Client, Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Peer, Trust,
+        proxy_protocol::{Header, Version},
+    },
+    proxy::{ForwardBody, HostPattern, PathPrefix, Preamble, Routes, check_request, respond},
 };
 use tower::{Layer, Service, ServiceExt};
 
 use crate::{
-    config::{self, ConfigError, ForwardedMode},
+    config::{self, ConfigError, ForwardedMode, ProxyVersion},
     site::{ClientRequest, Site},
 };
 
@@ -120,7 +123,7 @@ impl Service<ClientRequest> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: ClientRequest) -> Self::Future {
+    fn call(&mut self, mut request: ClientRequest) -> Self::Future {
         if let Err(error) = check_request(&request) {
             return ready(respond::refusal(&error));
         }
@@ -128,6 +131,10 @@ impl Service<ClientRequest> for Router {
             return ready(respond::not_found());
         };
         let stack = site.stack.clone();
+        if let Some(version) = site.config.send_proxy_protocol {
+            let preamble = preamble(version, &request);
+            request.extensions_mut().insert(preamble);
+        }
         Box::pin(async move {
             Ok(match stack.oneshot(request).await {
                 Ok(response) => response.map(Either::Left),
@@ -135,6 +142,20 @@ impl Service<ClientRequest> for Router {
             })
         })
     }
+}
+
+/// The PROXY header for the client of `request`.
+fn preamble(version: ProxyVersion, request: &ClientRequest) -> Preamble {
+    let version = match version {
+        ProxyVersion::V1 => Version::V1,
+        ProxyVersion::V2 => Version::V2,
+    };
+    let extensions = request.extensions();
+    let header = match (extensions.get::<Client>(), extensions.get::<Peer>()) {
+        (Some(client), Some(peer)) => Header::of(version, client, peer),
+        _ => Header::unknown(version),
+    };
+    Preamble::new(header.to_bytes())
 }
 
 fn ready(response: Response<respond::Text>) -> <Router as Service<ClientRequest>>::Future {

@@ -120,7 +120,7 @@ async fn serve(
     let _without = stream.set_nodelay(true);
     let mut peer = Peer::tcp(address);
     if let Ok(local) = stream.local_addr() {
-        peer = peer.with_local_port(local.port());
+        peer = peer.with_local_addr(local);
     }
     let receiver = settings.load().proxy_protocol.clone();
     let accepted = tokio::select! {

@@ -24,7 +24,7 @@ pub(crate) use self::{
     health::{Health, Start},
     outlier::Outlier,
     strategy::Strategy,
-    upstream::{Endpoint, Upstream},
+    upstream::{Endpoint, ProxyVersion, Upstream},
 };
 use crate::cli::Cli;
 

@@ -7,7 +7,7 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 21] = [
+const WITHOUT_DEFAULT: [&str; 22] = [
     "upstream",
     "token",
     "path",
@@ -29,6 +29,7 @@ const WITHOUT_DEFAULT: [&str; 21] = [
     "zone",
     "zone_callers",
     "max_in_flight",
+    "send_proxy_protocol",
 ];
 
 #[test]

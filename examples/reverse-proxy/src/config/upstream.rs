@@ -48,6 +48,8 @@ pub(crate) struct Upstream {
     /// What becomes of a request whose endpoint has as many as it may have.
     #[serde(default)]
     pub(crate) when_full: WhenFull,
+    /// Whether endpoints are told of the client by the PROXY protocol; default: by header fields alone.
+    pub(crate) send_proxy_protocol: Option<ProxyVersion>,
     /// Where requests wait while all are full; default: they are refused.
     pub(crate) queue: Option<Queue>,
     pub(crate) slow_start: Option<SlowStart>,
@@ -64,6 +66,14 @@ pub(crate) enum WhenFull {
     #[default]
     MoveOn,
     Stay,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProxyVersion {
+    V1,
+    V2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

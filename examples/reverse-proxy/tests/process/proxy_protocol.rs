@@ -19,13 +19,17 @@ const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 
 /// The proxy over `origin`, with PROXY headers from `senders` within `limit`.
 async fn proxy(origin: &Origin, senders: &str, limit: &str) -> Program {
+    proxy_to(origin.address(), senders, limit, "").await
+}
+
+/// The proxy over `endpoint`, whose upstream has these settings.
+async fn proxy_to(endpoint: SocketAddr, senders: &str, limit: &str, settings: &str) -> Program {
     let (_folder, path) = file(&format!(
         "access_log = \"off\"
          [timeouts]\nproxy_protocol = \"{limit}\"
          [[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"\nproxy_protocol = [\"{senders}\"]
-         [[upstream]]\nname = \"app\"
-         [[upstream.endpoint]]\naddress = \"{}\"\n",
-        origin.address()
+         [[upstream]]\nname = \"app\"\n{settings}
+         [[upstream.endpoint]]\naddress = \"{endpoint}\"\n"
     ));
     Program::start(["--config".as_ref(), path.as_os_str()], false).await
 }
@@ -112,4 +116,21 @@ async fn nobody_else_can_send_one() {
     assert_eq!(origin.requests(), 0);
     let answer = exchange(proxy.proxy(), &[REQUEST]).await;
     assert!(answer.contains("x-forwarded-for: 127.0.0.1"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_the_header_that_was_sent_in_either_version() {
+    // The endpoint is another proxy, which must be told by the same protocol.
+    let origin = Origin::start("app").await;
+    let inner = proxy(&origin, "127.0.0.1/32", "60s").await;
+    for version in ["v1", "v2"] {
+        let settings = format!("send_proxy_protocol = \"{version}\"");
+        let outer = proxy_to(inner.proxy(), "127.0.0.1/32", "60s", &settings).await;
+        for (header, client) in [(LINE, "203.0.113.7"), (BINARY, "203.0.113.8")] {
+            let answer = exchange(outer.proxy(), &[header, REQUEST]).await;
+            let line = format!("x-forwarded-for: {client}");
+            assert!(answer.lines().any(|found| found == line), "{answer}");
+            assert!(answer.contains("x-forwarded-port: 443"), "{answer}");
+        }
+    }
 }
