@@ -68,6 +68,26 @@ async fn a_header_may_come_byte_by_byte() {
 }
 
 #[tokio::test]
+async fn the_longest_header_is_read_to_its_end() {
+    let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff".to_vec();
+    bytes.extend([203, 0, 113, 7, 192, 0, 2, 1, 0xdc, 0x04, 0x01, 0xbb]);
+    let rest = u16::MAX - 12 - 3;
+    bytes.push(0x04);
+    bytes.extend(rest.to_be_bytes());
+    bytes.resize(bytes.len() + usize::from(rest), 0);
+    assert_eq!(bytes.len(), 16 + usize::from(u16::MAX));
+    bytes.extend(REQUEST);
+    let (mut sender, mut stream) = duplex(bytes.len());
+    sender.write_all(&bytes).await.unwrap();
+    drop(sender);
+    let peer = receiver().accept(balancer(), &mut stream).await.unwrap();
+    assert_eq!(peer.local_port(), Some(443));
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, REQUEST);
+}
+
+#[tokio::test]
 async fn who_names_nobody_is_the_peer_itself() {
     for header in [
         Header::local(),
