@@ -2,7 +2,7 @@
 
 use tightrope_balance::{Context, RoundRobin, nginx};
 
-use crate::vectors::{replay, replay_refusals};
+use crate::vectors::replay;
 
 #[test]
 fn round_robin_follows_nginx() {
@@ -40,21 +40,6 @@ fn consistent_hash_follows_nginx() {
         "nginx.hash_consistent",
         9,
         |_| nginx::ConsistentHash::new(),
-        |key| Context::new().with_key(key.as_bytes()),
-    );
-}
-
-#[test]
-fn retries_go_where_those_of_nginx_go() {
-    replay_refusals("nginx.ip_hash", nginx::IpHash::new(), |client| {
-        Context::new().with_client(client.parse().unwrap())
-    });
-    replay_refusals("nginx.hash", nginx::KeyHash::new(), |key| {
-        Context::new().with_key(key.as_bytes())
-    });
-    replay_refusals(
-        "nginx.hash_consistent",
-        nginx::ConsistentHash::new(),
         |key| Context::new().with_key(key.as_bytes()),
     );
 }

@@ -1,10 +1,9 @@
 //! Recordings of what real servers chose, and how they are replayed.
 //!
 //! They live beside the repository; set `TIGHTROPE_VECTORS` to their folder if they are elsewhere.
-//! Backup servers are a priority of their own. Left out are round robin and least requests after
-//! failures, where nginx's order depends on weights that it lowers, and round robin with `max_conns`,
-//! where it depends on who had been full: the tests of the facade look at those, with a detection of
-//! outliers.
+//! Backup servers are a priority of their own. Left out are those in which servers fail, and round robin
+//! with `max_conns`, where nginx's order depends on who had been full: the tests of the facade replay these,
+//! with a detection of outliers.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
 
@@ -18,13 +17,7 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tightrope_balance::{Balance, Context, Priorities, Strategy};
-use tightrope_upstream::{
-    Attempt, Change, EndpointId, EndpointSpec, Health, Pick, Upstream, Weight,
-};
-
-mod marks;
-
-use self::marks::Marks;
+use tightrope_upstream::{Change, EndpointId, EndpointSpec, Pick, Upstream, Weight};
 
 /// One recording.
 #[derive(Deserialize)]
@@ -57,10 +50,6 @@ struct Server {
     backup: bool,
     #[serde(default)]
     max_conns: Option<u32>,
-    #[serde(default)]
-    max_fails: Option<u32>,
-    #[serde(default)]
-    fail_timeout: Option<u64>,
 }
 
 /// A step of a script.
@@ -71,12 +60,6 @@ struct Step {
     id: String,
     #[serde(default)]
     key: String,
-    /// Who refuses connections from now on.
-    #[serde(default)]
-    refuse: Vec<usize>,
-    /// The time from now on, in seconds.
-    #[serde(default)]
-    t: u64,
 }
 
 /// Replays every recording of `algorithm`, of which there are `count`.
@@ -97,25 +80,6 @@ pub(crate) fn replay<T: Strategy>(
         let (upstream, balance) = case.balance(strategy);
         case.replay(&upstream, balance, &context);
     }
-}
-
-/// Replays the recording of `algorithm` in which servers refuse connections: who is chosen, and where
-/// each retry goes.
-pub(crate) fn replay_refusals<T: Strategy>(
-    algorithm: &str,
-    strategy: T,
-    context: impl for<'k> Fn(&'k str) -> Context<'k>,
-) {
-    let Some(folder) = folder() else { return };
-    let case = cases_of(&folder, algorithm);
-    let [case] = case
-        .into_iter()
-        .filter(|case| case.id.ends_with("-fail"))
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap_or_else(|_| panic!("one recording of {algorithm} with refusals"));
-    let (upstream, balance) = case.balance(strategy);
-    case.replay_refusals(&upstream, balance, &context);
 }
 
 fn folder() -> Option<PathBuf> {
@@ -272,74 +236,6 @@ impl Case {
             }
             kind => unreachable!("{kind}"),
         }
-    }
-
-    fn replay_refusals(
-        &self,
-        upstream: &Upstream,
-        mut balance: Balance<()>,
-        context: &impl for<'k> Fn(&'k str) -> Context<'k>,
-    ) {
-        let steps: Vec<Step> = from(&self.inputs);
-        let expected: Vec<Option<Vec<i64>>> = from(&self.expect);
-        let (mut marks, mut refuse) = (Marks::new(&self.config.servers), Vec::new());
-        for (number, (step, expected)) in steps.iter().zip(expected).enumerate() {
-            match step.op.as_str() {
-                "set" => refuse.clone_from(&step.refuse),
-                "time" => marks.set_time(step.t),
-                _ => {
-                    let mut choose = |marks: &Marks, attempt: &Attempt| {
-                        self.mark(upstream, marks);
-                        let context = context(&step.key).with_attempt(attempt);
-                        self.place(balance.pick(&context).ok().as_ref())
-                    };
-                    let route = self.route(&mut marks, &refuse, &mut choose);
-                    assert_eq!(Some(route), expected, "{}, step {number}", self.id);
-                }
-            }
-        }
-    }
-
-    /// Where one request goes, until somebody does not refuse it; -1 at the end where nobody is left.
-    fn route(
-        &self,
-        marks: &mut Marks,
-        refuse: &[usize],
-        choose: &mut impl FnMut(&Marks, &Attempt) -> i64,
-    ) -> Vec<i64> {
-        let servers = &self.config.servers;
-        let (mut route, mut attempt) = (Vec::new(), Attempt::first());
-        while attempt.number() <= servers.len() {
-            let place = choose(marks, &attempt);
-            route.push(place);
-            let Ok(server) = usize::try_from(place) else {
-                return route;
-            };
-            marks.chosen(server);
-            let is_refused = refuse.contains(&server);
-            marks.ended(server, is_refused);
-            if !is_refused {
-                return route;
-            }
-            attempt = attempt.next(EndpointId::new(&servers[server].name).unwrap());
-        }
-        route.push(-1);
-        route
-    }
-
-    /// Makes those unhealthy whom nginx counts as failed.
-    fn mark(&self, upstream: &Upstream, marks: &Marks) {
-        let servers = self.config.servers.iter().enumerate();
-        let change = servers.fold(Change::new(), |change, (place, server)| {
-            let health = if marks.is_failed(place) {
-                Health::Unhealthy
-            } else {
-                Health::Healthy
-            };
-            let id = EndpointId::new(&server.name).unwrap();
-            change.set_health(id, health, "as nginx marks it")
-        });
-        upstream.apply(change).unwrap();
     }
 
     /// The 0-based place of the server that was picked; -1 for nobody.
