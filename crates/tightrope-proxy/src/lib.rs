@@ -44,7 +44,8 @@
 //! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
 //! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`] |
-//! | answer a client when no response came | [`respond`] |
+//! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
+//! | answer a client when no response came, or with a status of your own | [`respond`] |
 //! | feed outcomes into health and load | [`HttpClassify`] |
 //!
 //! There are no feature flags.
@@ -65,6 +66,7 @@ mod hop_by_hop;
 mod host;
 mod pool;
 pub mod respond;
+pub mod rewrite;
 mod route;
 mod timeout;
 mod upgrade;

@@ -72,6 +72,22 @@ pub fn not_found() -> Response<Text> {
     with_status(StatusCode::NOT_FOUND)
 }
 
+/// An answer of our own with this status, and nothing more than its name: 403 for a location that is
+/// nobody's business, say.
+#[must_use]
+pub fn answer(status: StatusCode) -> Response<Text> {
+    with_status(status)
+}
+
+/// The answer to a request whose body is larger than it may be: 413.
+#[must_use]
+pub fn too_large() -> Response<Text> {
+    let mut response = with_status(StatusCode::PAYLOAD_TOO_LARGE);
+    // The rest of the body is not read.
+    close(&mut response);
+    response
+}
+
 /// The status that tells a client of `failure`.
 #[must_use]
 pub const fn status(failure: Failure) -> StatusCode {
@@ -92,17 +108,30 @@ pub const fn status(failure: Failure) -> StatusCode {
 }
 
 fn with_status(status: StatusCode) -> Response<Text> {
-    let mut response = Response::new(Text::new(match status {
+    let text = match status {
         StatusCode::BAD_REQUEST => "Bad Request\n",
+        StatusCode::UNAUTHORIZED => "Unauthorized\n",
+        StatusCode::FORBIDDEN => "Forbidden\n",
         StatusCode::NOT_FOUND => "Not Found\n",
+        StatusCode::METHOD_NOT_ALLOWED => "Method Not Allowed\n",
         StatusCode::REQUEST_TIMEOUT => "Request Timeout\n",
+        StatusCode::GONE => "Gone\n",
+        StatusCode::PAYLOAD_TOO_LARGE => "Payload Too Large\n",
+        StatusCode::URI_TOO_LONG => "URI Too Long\n",
         StatusCode::NOT_IMPLEMENTED => "Not Implemented\n",
+        StatusCode::INTERNAL_SERVER_ERROR => "Internal Server Error\n",
         StatusCode::BAD_GATEWAY => "Bad Gateway\n",
         StatusCode::SERVICE_UNAVAILABLE => "Service Unavailable\n",
         StatusCode::GATEWAY_TIMEOUT => "Gateway Timeout\n",
-        _ => "Internal Server Error\n",
-    }));
+        // RFC 9110 §15.3.5, §15.3.6, §15.4.5: these have no content.
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => "",
+        other => other.canonical_reason().unwrap_or_default(),
+    };
+    let mut response = Response::new(Text::new(text));
     *response.status_mut() = status;
+    if text.is_empty() {
+        return response;
+    }
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
@@ -120,7 +149,7 @@ impl Text {
     const fn new(text: &'static str) -> Self {
         Self {
             text,
-            is_sent: false,
+            is_sent: text.is_empty(),
         }
     }
 
@@ -198,6 +227,29 @@ mod tests {
         assert!(closes(Failure::DownstreamTimeout));
         assert!(!closes(Failure::Connect));
         assert!(!closes(Failure::Unavailable));
+    }
+
+    #[test]
+    fn an_answer_says_the_name_of_its_status_unless_it_has_no_content() {
+        for (code, text) in [
+            (403, "Forbidden\n"),
+            (413, "Payload Too Large\n"),
+            (418, "I'm a teapot"),
+            (204, ""),
+            (599, ""),
+        ] {
+            let answer = answer(StatusCode::from_u16(code).unwrap());
+            assert_eq!(
+                (answer.status().as_u16(), answer.body().text()),
+                (code, text)
+            );
+            assert_eq!(
+                answer.headers().contains_key(CONTENT_TYPE),
+                !text.is_empty()
+            );
+            assert_eq!(answer.body().is_end_stream(), text.is_empty());
+        }
+        assert_eq!(too_large().headers()[CONNECTION], "close");
     }
 
     #[test]

@@ -240,9 +240,22 @@ impl fmt::Display for HostPattern {
 // === impl PathPrefix ===
 
 impl PathPrefix {
+    /// Every path.
+    pub const ROOT: Self = Self(String::new());
+
     fn matches(&self, path: &str) -> bool {
+        self.rest(path).is_some()
+    }
+
+    /// What follows it in a path that is under it: nothing, or a slash and more.
+    pub(crate) fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         path.strip_prefix(&*self.0)
-            .is_some_and(|rest| self.0.is_empty() || rest.is_empty() || rest.starts_with('/'))
+            .filter(|rest| self.0.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Without the slash at the end.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

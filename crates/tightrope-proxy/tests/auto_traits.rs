@@ -2,8 +2,7 @@
 
 use tightrope_proxy::{
     Forward, ForwardBody, ForwardConfig, ForwardError, HostPattern, HostPolicy, HttpClassify,
-    PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture,
-    RouteError, Routes, Upgrades, respond,
+    PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -29,4 +28,26 @@ fn public_types_can_move_between_threads() {
     sync::<Routes<String>>();
     sync::<Upgrades>();
     sync::<respond::Text>();
+    sync::<rewrite::AnswerBody<String>>();
+    sync::<rewrite::BodyLimit<()>>();
+    sync::<rewrite::BodyLimitError<std::io::Error>>();
+    sync::<rewrite::BodyLimitFuture<()>>();
+    sync::<rewrite::BodyLimitLayer>();
+    sync::<rewrite::Facts>();
+    sync::<rewrite::HeaderRuleError>();
+    sync::<rewrite::HeaderRules>();
+    sync::<rewrite::Headers<()>>();
+    sync::<rewrite::HeadersFuture<()>>();
+    sync::<rewrite::HeadersLayer>();
+    sync::<rewrite::Https<()>>();
+    sync::<rewrite::HttpsFuture<()>>();
+    sync::<rewrite::HttpsLayer>();
+    sync::<rewrite::LimitedBody<String>>();
+    sync::<rewrite::Prefix<()>>();
+    sync::<rewrite::PrefixFuture<()>>();
+    sync::<rewrite::PrefixLayer>();
+    sync::<rewrite::RedirectStatus>();
+    sync::<rewrite::RedirectStatusError>();
+    sync::<rewrite::Template>();
+    sync::<rewrite::TemplateError>();
 }

@@ -5,6 +5,7 @@ mod forward;
 mod picks;
 mod pool;
 mod preamble;
+mod rewrite;
 mod support;
 mod timeouts;
 mod upgrade;
