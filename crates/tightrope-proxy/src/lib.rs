@@ -43,7 +43,7 @@
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
 //! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
-//! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`] |
+//! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`], [`ExactPath`] |
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
 //! | answer a client when no response came, or with a status of your own | [`respond`] |
 //! | feed outcomes into health and load | [`HttpClassify`] |
@@ -79,6 +79,6 @@ pub use crate::{
         Forward, ForwardBody, ForwardConfig, Preamble, Pseudonym, PseudonymError, ResponseFuture,
     },
     host::HostPolicy,
-    route::{HostPattern, PathPrefix, PatternError, RouteError, Routes},
+    route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
     upgrade::Upgrades,
 };

@@ -13,6 +13,8 @@ use crate::host;
 /// Paths are compared as they were sent. A prefix therefore guards nothing: `/a/../b` is under `/a`
 /// here, and may be under `/b` for the endpoint.
 ///
+/// A route for one path alone goes before all prefixes of its host.
+///
 /// A search costs one look-up for each label of the host, and one comparison for each prefix of it.
 ///
 /// ```
@@ -37,13 +39,20 @@ pub struct Routes<T> {
     len: usize,
 }
 
-/// One route of a host; those of a host are kept with the longest prefix first.
+/// One route of a host; those of a host are kept with the exact paths first, then with the longest
+/// prefix first.
 #[derive(Clone, Debug)]
 struct Route<T> {
-    prefix: PathPrefix,
+    path: Path,
     /// Which one it was, counted from 1 in the order of adding.
     place: usize,
     value: T,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Path {
+    Exact(ExactPath),
+    Prefix(PathPrefix),
 }
 
 /// The hosts that a route is for: `shop.test`, `*.shop.test` or `*`.
@@ -70,7 +79,11 @@ pub struct PathPrefix(
     String,
 );
 
-/// A text that is not a [`HostPattern`] or [`PathPrefix`].
+/// The one path that a route is for: `/api` matches neither `/api/` nor `/api/x`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExactPath(String);
+
+/// A text that is not a [`HostPattern`], [`ExactPath`] or [`PathPrefix`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
 pub struct PatternError {
@@ -82,8 +95,8 @@ pub struct PatternError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteError {
-    /// There is a route for this host and prefix already.
-    #[error("route {place} repeats route {earlier}: {host}{prefix}")]
+    /// There is a route for this host and path already.
+    #[error("route {place} repeats route {earlier}: {host}{path}")]
     Duplicate {
         /// Which route it would be, counted from 1.
         place: usize,
@@ -91,8 +104,8 @@ pub enum RouteError {
         earlier: usize,
         /// Its host.
         host: HostPattern,
-        /// Its prefix.
-        prefix: PathPrefix,
+        /// Its prefix, or its exact path.
+        path: String,
     },
 }
 
@@ -120,26 +133,40 @@ impl<T> Routes<T> {
         prefix: PathPrefix,
         value: T,
     ) -> Result<(), RouteError> {
+        self.insert(host, Path::Prefix(prefix), value)
+    }
+
+    /// Sends what matches `host` and asks for this very `path` to `value`, whatever the prefixes of
+    /// the host say.
+    ///
+    /// # Errors
+    /// There is such a route already; nothing was changed.
+    pub fn add_exact(
+        &mut self,
+        host: HostPattern,
+        path: ExactPath,
+        value: T,
+    ) -> Result<(), RouteError> {
+        self.insert(host, Path::Exact(path), value)
+    }
+
+    fn insert(&mut self, host: HostPattern, path: Path, value: T) -> Result<(), RouteError> {
         let place = self.len + 1;
         let routes = match &host.0 {
             Host::Exact(name) => self.exact.entry(name.clone()).or_default(),
             Host::Wildcard(suffix) => self.wildcard.entry(suffix.clone()).or_default(),
             Host::Any => &mut self.any,
         };
-        if let Some(same) = routes.iter().find(|route| route.prefix == prefix) {
+        if let Some(same) = routes.iter().find(|route| route.path == path) {
             return Err(RouteError::Duplicate {
                 place,
                 earlier: same.place,
                 host,
-                prefix,
+                path: path.to_string(),
             });
         }
-        let at = routes.partition_point(|route| route.prefix.0.len() >= prefix.0.len());
-        let route = Route {
-            prefix,
-            place,
-            value,
-        };
+        let at = routes.partition_point(|route| route.path.rank() >= path.rank());
+        let route = Route { path, place, value };
         routes.insert(at, route);
         self.len = place;
         Ok(())
@@ -154,7 +181,7 @@ impl<T> Routes<T> {
         let wildcard = suffixes(&name).filter_map(|suffix| self.wildcard.get(suffix));
         let mut routes = exact.chain(wildcard).chain([&self.any]).flatten();
         routes
-            .find(|route| route.prefix.matches(path))
+            .find(|route| route.path.matches(path))
             .map(|route| &route.value)
     }
 
@@ -187,6 +214,34 @@ fn lower_case(name: &str) -> Cow<'_, str> {
         Cow::Owned(name.to_ascii_lowercase())
     } else {
         Cow::Borrowed(name)
+    }
+}
+
+// === impl Path ===
+
+impl Path {
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact.0 == path,
+            Self::Prefix(prefix) => prefix.matches(path),
+        }
+    }
+
+    /// The higher goes first.
+    const fn rank(&self) -> usize {
+        match self {
+            Self::Exact(_) => usize::MAX,
+            Self::Prefix(prefix) => prefix.0.len(),
+        }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(exact) => exact.fmt(f),
+            Self::Prefix(prefix) => prefix.fmt(f),
+        }
     }
 }
 
@@ -263,8 +318,7 @@ impl FromStr for PathPrefix {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
-        let printable = |b: u8| b.is_ascii_graphic() && !b"?#".contains(&b);
-        if !text.starts_with('/') || !text.bytes().all(printable) {
+        if !is_path(text) {
             return Err(PatternError {
                 text: text.to_owned(),
                 expected: "a path prefix: `/` and printable ASCII without `?` and `#`",
@@ -279,6 +333,33 @@ impl fmt::Display for PathPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
     }
+}
+
+// === impl ExactPath ===
+
+impl FromStr for ExactPath {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        if !is_path(text) {
+            return Err(PatternError {
+                text: text.to_owned(),
+                expected: "a path: `/` and printable ASCII without `?` and `#`",
+            });
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ExactPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    let printable = |b: u8| b.is_ascii_graphic() && !b"?#".contains(&b);
+    text.starts_with('/') && text.bytes().all(printable)
 }
 
 #[cfg(test)]
@@ -318,6 +399,27 @@ mod tests {
             assert_eq!(find("/a/c"), "*/a");
             assert_eq!(find("/c"), "*/");
             assert_eq!(find("*"), "*/");
+        }
+    }
+
+    #[test]
+    fn an_exact_path_goes_before_prefixes_of_its_host() {
+        let mut routes = routes(&[("*", "/a/b"), ("a.test", "/")]);
+        let exact = |text: &str| text.parse::<ExactPath>().unwrap();
+        let any = HostPattern::ANY;
+        routes
+            .add_exact(any.clone(), exact("/a/b"), "exact".to_owned())
+            .unwrap();
+        assert_eq!(routes.find("h", "/a/b").unwrap(), "exact");
+        for path in ["/a/b/", "/a/b/c"] {
+            assert_eq!(routes.find("h", path).unwrap(), "*/a/b");
+        }
+        assert_eq!(routes.find("a.test", "/a/b").unwrap(), "a.test/");
+        let again = routes.add_exact(any, exact("/a/b"), String::new());
+        let error = again.unwrap_err().to_string();
+        assert_eq!(error, "route 4 repeats route 3: */a/b");
+        for text in ["", "x", "/a?b", "/a b"] {
+            assert!(text.parse::<ExactPath>().is_err(), "{text}");
         }
     }
 

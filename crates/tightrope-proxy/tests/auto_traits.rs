@@ -1,8 +1,7 @@
 //! Send, Sync and Unpin of the public types.
 
 use tightrope_proxy::{
-    Forward, ForwardBody, ForwardConfig, ForwardError, HostPattern, HostPolicy, HttpClassify,
-    PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
+    ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostPattern, HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -15,6 +14,7 @@ fn public_types_can_move_between_threads() {
     sync::<ForwardError>();
     send::<ForwardBody>();
     send::<ResponseFuture>();
+    sync::<ExactPath>();
     sync::<HostPattern>();
     sync::<HostPolicy>();
     sync::<HttpClassify>();
