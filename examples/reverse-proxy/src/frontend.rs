@@ -7,28 +7,22 @@ use std::{
 };
 
 use http::{Response, header::HOST};
-use http_body_util::Either;
 use tightrope::{
-    forwarded::{
-        Client, Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Peer, Trust,
-        proxy_protocol::{Header, Version},
-    },
-    proxy::{ForwardBody, HostPattern, PathPrefix, Preamble, Routes, check_request, respond},
+    forwarded::{Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Trust},
+    proxy::{ExactPath, HostPattern, PathPrefix, Routes, check_request, respond},
 };
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service};
 
 use crate::{
-    config::{self, ConfigError, ForwardedMode, ProxyVersion},
+    config::{self, ConfigError, ForwardedMode},
+    place::{Answering, Body, Place},
     site::{ClientRequest, Site},
 };
-
-/// The body of a response: an endpoint's, or our own.
-pub(crate) type Body = Either<ForwardBody, respond::Text>;
 
 /// Resolves the client, writes its headers, and routes.
 pub(crate) type Frontend = Forwarded<Router>;
 
-/// Sends each request to the upstream that its listener or its route names.
+/// Sends each request to the place that its listener or its route names.
 #[derive(Clone)]
 pub(crate) struct Router {
     target: Target,
@@ -36,8 +30,8 @@ pub(crate) struct Router {
 
 #[derive(Clone)]
 enum Target {
-    Site(Arc<Site>),
-    Routes(Arc<Routes<Arc<Site>>>),
+    Place(Place),
+    Routes(Arc<Routes<Place>>),
 }
 
 /// The frontend of a listener.
@@ -57,7 +51,7 @@ pub(crate) fn new(config: &config::Forwarded, target: Router) -> Frontend {
 pub(crate) fn routes(
     config: &[config::Route],
     site: impl Fn(&str) -> Option<Arc<Site>>,
-) -> Result<Routes<Arc<Site>>, ConfigError> {
+) -> Result<Routes<Place>, ConfigError> {
     let mut routes = Routes::new();
     for (number, route) in (1..).zip(config) {
         let refused =
@@ -66,19 +60,16 @@ pub(crate) fn routes(
             Some(host) => host.parse().map_err(|error| refused(&error))?,
             None => HostPattern::ANY,
         };
-        let path: PathPrefix = match &route.path {
-            Some(path) => path.parse().map_err(|error| refused(&error))?,
-            None => "/".parse().map_err(|error| refused(&error))?,
+        let path = route.path.as_deref().unwrap_or("/");
+        let place = Place::new(route, &site).map_err(|error| refused(&error))?;
+        let added = if route.exact {
+            let path: ExactPath = path.parse().map_err(|error| refused(&error))?;
+            routes.add_exact(host, path, place)
+        } else {
+            let path: PathPrefix = path.parse().map_err(|error| refused(&error))?;
+            routes.add(host, path, place)
         };
-        let Some(site) = site(&route.upstream) else {
-            return Err(refused(&format!(
-                "there is no upstream `{}`",
-                route.upstream
-            )));
-        };
-        routes
-            .add(host, path, site)
-            .map_err(|error| refused(&error))?;
+        added.map_err(|error| refused(&error))?;
     }
     Ok(routes)
 }
@@ -88,19 +79,19 @@ pub(crate) fn routes(
 impl Router {
     pub(crate) const fn site(site: Arc<Site>) -> Self {
         Self {
-            target: Target::Site(site),
+            target: Target::Place(Place::site(site)),
         }
     }
 
-    pub(crate) const fn routes(routes: Arc<Routes<Arc<Site>>>) -> Self {
+    pub(crate) const fn routes(routes: Arc<Routes<Place>>) -> Self {
         Self {
             target: Target::Routes(routes),
         }
     }
 
-    fn find(&self, request: &ClientRequest) -> Option<&Arc<Site>> {
+    fn find(&self, request: &ClientRequest) -> Option<&Place> {
         match &self.target {
-            Target::Site(site) => Some(site),
+            Target::Place(place) => Some(place),
             Target::Routes(routes) => {
                 let host = request
                     .headers()
@@ -116,8 +107,7 @@ impl Router {
 impl Service<ClientRequest> for Router {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future =
-        std::pin::Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -127,37 +117,13 @@ impl Service<ClientRequest> for Router {
         if let Err(error) = check_request(&request) {
             return ready(respond::refusal(&error));
         }
-        let Some(site) = self.find(&request) else {
-            return ready(respond::not_found());
-        };
-        let stack = site.stack.clone();
-        if let Some(version) = site.config.send_proxy_protocol {
-            let preamble = preamble(version, &request);
-            request.extensions_mut().insert(preamble);
+        match self.find(&request) {
+            Some(place) => place.call(request),
+            None => ready(respond::not_found()),
         }
-        Box::pin(async move {
-            Ok(match stack.oneshot(request).await {
-                Ok(response) => response.map(Either::Left),
-                Err(error) => respond::response(&error).map(Either::Right),
-            })
-        })
     }
 }
 
-/// The PROXY header for the client of `request`.
-fn preamble(version: ProxyVersion, request: &ClientRequest) -> Preamble {
-    let version = match version {
-        ProxyVersion::V1 => Version::V1,
-        ProxyVersion::V2 => Version::V2,
-    };
-    let extensions = request.extensions();
-    let header = match (extensions.get::<Client>(), extensions.get::<Peer>()) {
-        (Some(client), Some(peer)) => Header::of(version, client, peer),
-        _ => Header::unknown(version),
-    };
-    Preamble::new(header.to_bytes())
-}
-
-fn ready(response: Response<respond::Text>) -> <Router as Service<ClientRequest>>::Future {
-    Box::pin(std::future::ready(Ok(response.map(Either::Right))))
+fn ready(response: Response<respond::Text>) -> Answering {
+    Box::pin(std::future::ready(Ok(response.map(Body::from))))
 }

@@ -23,6 +23,7 @@ mod cli;
 mod config;
 mod demo;
 mod frontend;
+mod place;
 mod proxy;
 mod server;
 mod site;

@@ -26,7 +26,8 @@ use crate::{
     Shared,
     access_log::{AccessLog, LoggedBody},
     config::{Config, Listener},
-    frontend::{Body, Frontend},
+    frontend::Frontend,
+    place::Body,
 };
 
 /// What serves the connections of one address. Dropping it closes the address; requests that are
@@ -166,9 +167,9 @@ async fn handle(
     let line = settings.log.enter(address, &request);
     request.extensions_mut().insert(peer);
     let response = settings.frontend.clone().oneshot(request).await?;
-    let endpoint = match response.body() {
-        Either::Left(body) => Some(Arc::clone(body.endpoint())),
-        Either::Right(_) => None,
+    let endpoint = match response.body().get_ref() {
+        Some(Either::Left(body)) => Some(Arc::clone(body.endpoint())),
+        Some(Either::Right(_)) | None => None,
     };
     Ok(LoggedBody::wrap(response, endpoint, line))
 }

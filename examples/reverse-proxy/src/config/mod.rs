@@ -13,6 +13,7 @@ use tightrope::forwarded::Cidr;
 
 mod health;
 mod outlier;
+mod route;
 mod strategy;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use self::text::parsed;
 pub(crate) use self::{
     health::{Health, Start},
     outlier::Outlier,
+    route::{Action, Rewriting, Route},
     strategy::Strategy,
     upstream::{Endpoint, ProxyVersion, Upstream},
 };
@@ -133,16 +135,6 @@ pub(crate) struct Limits {
     pub(crate) attempts: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Route {
-    /// `example.org`, `*.example.org`; default: any.
-    pub(crate) host: Option<String>,
-    /// A prefix of the path, on a segment boundary; default `/`.
-    pub(crate) path: Option<String>,
-    pub(crate) upstream: String,
-}
-
 /// Why a configuration was refused: one line that names the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConfigError(pub(crate) String);
@@ -237,10 +229,14 @@ impl Config {
             }
         }
         for (number, route) in (1..).zip(&self.routes) {
-            if !names.contains(route.upstream.as_str()) {
-                let name = &route.upstream;
+            if let Some(name) = &route.upstream
+                && !names.contains(name.as_str())
+            {
                 return fail(format!("route {number}: there is no upstream `{name}`"));
             }
+            route
+                .check()
+                .map_err(|error| ConfigError(format!("route {number}: {error}")))?;
         }
         if let Some(admin) = &self.admin {
             admin.check()?;

@@ -7,7 +7,7 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 22] = [
+const WITHOUT_DEFAULT: [&str; 27] = [
     "upstream",
     "token",
     "path",
@@ -30,6 +30,11 @@ const WITHOUT_DEFAULT: [&str; 22] = [
     "zone_callers",
     "max_in_flight",
     "send_proxy_protocol",
+    "add_prefix",
+    "max_body",
+    "redirect_to_https",
+    "hsts",
+    "root",
 ];
 
 #[test]
@@ -48,7 +53,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 52);
+    assert_eq!(shown, 53);
 }
 
 /// What `[upstream.health]` is with these settings.

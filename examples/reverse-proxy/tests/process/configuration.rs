@@ -122,6 +122,72 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[limits]\nattempts = 0", &["limits", "attempts"]),
     ("[[route]]\nupstream = \"other\"", &["route 1", "`other`"]),
     (
+        "[[route]]\npath = \"/x\"",
+        &["route 1", "there is no upstream, answer or root"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\nanswer = 403",
+        &["route 1", "more than one of upstream, answer and root"],
+    ),
+    (
+        "[[route]]\nanswer = 100",
+        &["route 1", "answer: 100 is not between 200 and 999"],
+    ),
+    (
+        "[[route]]\nroot = \"/no/such/folder\"",
+        &["route 1", "root: `/no/such/folder` is not a folder"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\nexact = true",
+        &["route 1", "exact: it needs path"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\nredirect_to_https = 303",
+        &["route 1", "redirect_to_https: 303 is not a redirect"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\nstrip_prefix = \"api\"",
+        &["route 1", "strip_prefix: `api` is not a path prefix"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\nadd_prefix = \"/a?b\"",
+        &["route 1", "add_prefix: `/a?b` is not a path prefix"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\nmax_body = \"10MB\"",
+        &["proxy.toml:8:", "`10MB` is not a size"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\nmax_body = -1",
+        &["proxy.toml:8:", "expected a size"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\n[route.request_headers]\nset = { x-a = \"{colour}\" }",
+        &[
+            "route 1",
+            "request_headers.set: the value of `x-a`",
+            "no value `colour` at byte 0",
+        ],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\n[route.request_headers]\nset = { x-a = \"{endpoint}\" }",
+        &["route 1", "request_headers: `{endpoint}` is not chosen yet"],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\n[route.response_headers]\nremove = [\"Content-Length\"]",
+        &[
+            "route 1",
+            "response_headers.remove: `content-length` is not for rules: it frames the message",
+        ],
+    ),
+    (
+        "[[route]]\nupstream = \"app\"\n[route.response_headers]\nrename = { x-a = \"a b\" }",
+        &[
+            "route 1",
+            "response_headers.rename: `a b` is not the name of a header",
+        ],
+    ),
+    (
         "[[route]]\nupstream = \"app\"\nhost = \"a b\"",
         &["route 1", "a b"],
     ),

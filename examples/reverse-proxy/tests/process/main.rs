@@ -11,5 +11,6 @@ mod outlier;
 mod program;
 mod proxy_protocol;
 mod reload;
+mod rewrite;
 mod servers;
 mod stop;

@@ -1,0 +1,224 @@
+//! Where a route leads: an upstream, a fixed answer or files, with what is changed on the way.
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, uri::Scheme};
+use http_body_util::{BodyExt, Either, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use tightrope::{
+    forwarded::{
+        Client, Peer,
+        proxy_protocol::{Header, Version},
+    },
+    proxy::{
+        ForwardBody, Preamble, respond,
+        rewrite::{AnswerBody, BodyLimitLayer, Facts, Headers, Https, LimitedBody, Prefix},
+    },
+};
+use tower::{Layer, Service, ServiceExt};
+use tower_http::services::ServeDir;
+
+use crate::{
+    config::{Action, ConfigError, ProxyVersion, Rewriting, Route},
+    site::{ClientRequest, Site, Stack},
+};
+
+/// The body of a response: an endpoint's, a file's, or our own.
+pub(crate) type Body = AnswerBody<Either<ForwardBody, FileBody>>;
+
+type FileBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A response on its way.
+pub(crate) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// What a route leads to.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Bare(Inside),
+    Rewritten(Https<Headers<Prefix<Inside>>>),
+}
+
+/// What answers, once everything is changed.
+#[derive(Clone)]
+pub(crate) struct Inside {
+    leads_to: LeadsTo,
+    max_body: Option<u64>,
+}
+
+#[derive(Clone)]
+enum LeadsTo {
+    Site(Arc<Site>),
+    Answer(StatusCode),
+    Files(Arc<ServeDir>),
+}
+
+// === impl Place ===
+
+impl Place {
+    /// A site, with nothing changed.
+    pub(crate) const fn site(site: Arc<Site>) -> Self {
+        Self::Bare(Inside {
+            leads_to: LeadsTo::Site(site),
+            max_body: None,
+        })
+    }
+
+    /// What `route` says, with the sites that `site` finds by name.
+    pub(crate) fn new(
+        route: &Route,
+        site: impl Fn(&str) -> Option<Arc<Site>>,
+    ) -> Result<Self, ConfigError> {
+        let leads_to = match route.action()? {
+            Action::Upstream(name) => match site(name) {
+                Some(site) => LeadsTo::Site(site),
+                None => return Err(ConfigError(format!("there is no upstream `{name}`"))),
+            },
+            Action::Answer(status) => LeadsTo::Answer(status),
+            Action::Root(root) => LeadsTo::Files(Arc::new(ServeDir::new(root))),
+        };
+        let inside = Inside {
+            leads_to,
+            max_body: route.max_body.map(|size| size.0),
+        };
+        Ok(match route.rewriting()? {
+            Some(Rewriting {
+                https,
+                headers,
+                prefix,
+            }) => Self::Rewritten(https.layer(headers.layer(prefix.layer(inside)))),
+            None => Self::Bare(inside),
+        })
+    }
+
+    pub(crate) fn call(&self, mut request: ClientRequest) -> Answering {
+        match self {
+            Self::Bare(inside) => inside.clone().call(request),
+            Self::Rewritten(stack) => {
+                let facts = facts(&request);
+                request.extensions_mut().insert(facts);
+                Box::pin(stack.clone().oneshot(request))
+            }
+        }
+    }
+}
+
+/// What the layers cannot read from the head.
+fn facts<B>(request: &Request<B>) -> Facts {
+    let mut facts = Facts::new().with_request_id(request_id());
+    if let Some(client) = request.extensions().get::<Client>() {
+        if let Some(address) = client.address() {
+            facts = facts.with_client_ip(address);
+        }
+        if let Ok(scheme) = client.scheme().as_str().parse::<Scheme>() {
+            facts = facts.with_scheme(scheme);
+        }
+        let host = client.host().and_then(|host| host.parse().ok());
+        if let Some(host) = host {
+            facts = facts.with_host(host);
+        }
+    }
+    let peer = request.extensions().get().and_then(Peer::socket_addr);
+    match peer {
+        Some(peer) => facts.with_peer_addr(peer),
+        None => facts,
+    }
+}
+
+/// The number of the process and that of the request: another one each time, and no secret.
+fn request_id() -> HeaderValue {
+    static REQUESTS: AtomicU64 = AtomicU64::new(1);
+    // Only that no two are the same matters.
+    let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let id = format!("{:x}-{number:x}", process::id());
+    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
+}
+
+// === impl Inside ===
+
+impl Service<ClientRequest> for Inside {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: ClientRequest) -> Answering {
+        match &self.leads_to {
+            LeadsTo::Site(site) => {
+                if let Some(version) = site.config.send_proxy_protocol {
+                    let preamble = preamble(version, &request);
+                    request.extensions_mut().insert(preamble);
+                }
+                let stack = site.stack.clone();
+                match self.max_body {
+                    Some(limit) => Box::pin(limited(stack, limit, request)),
+                    None => Box::pin(async move {
+                        Ok(match stack.oneshot(request).await {
+                            Ok(response) => from_endpoint(response),
+                            Err(error) => respond::response(&error).map(Body::from),
+                        })
+                    }),
+                }
+            }
+            LeadsTo::Answer(status) => {
+                let answer = respond::answer(*status).map(Body::from);
+                Box::pin(std::future::ready(Ok(answer)))
+            }
+            LeadsTo::Files(files) => {
+                let files = ServeDir::clone(files);
+                Box::pin(async move {
+                    let response = files.oneshot(request).await?;
+                    Ok(response.map(|body| Body::inner(Either::Right(body.boxed_unsync()))))
+                })
+            }
+        }
+    }
+}
+
+/// The PROXY header for the client of `request`.
+fn preamble(version: ProxyVersion, request: &ClientRequest) -> Preamble {
+    let version = match version {
+        ProxyVersion::V1 => Version::V1,
+        ProxyVersion::V2 => Version::V2,
+    };
+    let extensions = request.extensions();
+    let header = match (extensions.get::<Client>(), extensions.get::<Peer>()) {
+        (Some(client), Some(peer)) => Header::of(version, client, peer),
+        _ => Header::unknown(version),
+    };
+    Preamble::new(header.to_bytes())
+}
+
+async fn limited(
+    stack: Stack,
+    limit: u64,
+    request: ClientRequest,
+) -> Result<Response<Body>, Infallible> {
+    let stack = ServiceExt::<Request<LimitedBody<Incoming>>>::map_response(stack, from_endpoint);
+    let limited = BodyLimitLayer::new(limit).layer(stack);
+    Ok(match limited.oneshot(request).await {
+        Ok(response) => response,
+        Err(error) => respond::response(&error).map(Body::from),
+    })
+}
+
+/// Says who answered, which layers want to know.
+fn from_endpoint(mut response: Response<ForwardBody>) -> Response<Body> {
+    let endpoint = Arc::clone(response.body().endpoint());
+    response.extensions_mut().insert(endpoint);
+    response.map(|body| Body::inner(Either::Left(body)))
+}
