@@ -19,6 +19,27 @@ pub enum HostPolicy {
     Fixed(HeaderValue),
 }
 
+/// A text that is not a host with an optional port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a host with an optional port", text.escape_debug())]
+pub struct HostError {
+    text: String,
+}
+
+impl HostPolicy {
+    /// Always `host`, which may have a port.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn fixed(host: &str) -> Result<Self, HostError> {
+        let value = HeaderValue::from_str(host).ok();
+        let value = value.filter(|value| is_host_and_port(value.as_bytes()));
+        value.map(Self::Fixed).ok_or_else(|| HostError {
+            text: host.to_owned(),
+        })
+    }
+}
+
 /// The longest host name of the DNS, and a port.
 const MAX: usize = 253 + 6;
 
@@ -125,6 +146,15 @@ mod tests {
         ] {
             assert!(!is_host_and_port(host.as_bytes()), "{host}");
         }
+    }
+
+    #[test]
+    fn a_fixed_host_is_checked() {
+        let policy = HostPolicy::fixed("app.test:81");
+        let value = HeaderValue::from_static("app.test:81");
+        assert_eq!(policy, Ok(HostPolicy::Fixed(value)));
+        let error = HostPolicy::fixed("a/b").unwrap_err().to_string();
+        assert_eq!(error, "`a/b` is not a host with an optional port");
     }
 
     #[test]

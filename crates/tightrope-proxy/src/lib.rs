@@ -78,7 +78,7 @@ pub use crate::{
     forward::{
         Forward, ForwardBody, ForwardConfig, Preamble, Pseudonym, PseudonymError, ResponseFuture,
     },
-    host::HostPolicy,
+    host::{HostError, HostPolicy},
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
     upgrade::Upgrades,
 };

@@ -150,28 +150,6 @@ impl<T> Routes<T> {
         self.insert(host, Path::Exact(path), value)
     }
 
-    fn insert(&mut self, host: HostPattern, path: Path, value: T) -> Result<(), RouteError> {
-        let place = self.len + 1;
-        let routes = match &host.0 {
-            Host::Exact(name) => self.exact.entry(name.clone()).or_default(),
-            Host::Wildcard(suffix) => self.wildcard.entry(suffix.clone()).or_default(),
-            Host::Any => &mut self.any,
-        };
-        if let Some(same) = routes.iter().find(|route| route.path == path) {
-            return Err(RouteError::Duplicate {
-                place,
-                earlier: same.place,
-                host,
-                path: path.to_string(),
-            });
-        }
-        let at = routes.partition_point(|route| route.path.rank() >= path.rank());
-        let route = Route { path, place, value };
-        routes.insert(at, route);
-        self.len = place;
-        Ok(())
-    }
-
     /// What the most specific route for `host` and `path` leads to. The host may have a port, which
     /// is ignored, and may be in any case.
     #[must_use]
@@ -195,6 +173,28 @@ impl<T> Routes<T> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    fn insert(&mut self, host: HostPattern, path: Path, value: T) -> Result<(), RouteError> {
+        let place = self.len + 1;
+        let routes = match &host.0 {
+            Host::Exact(name) => self.exact.entry(name.clone()).or_default(),
+            Host::Wildcard(suffix) => self.wildcard.entry(suffix.clone()).or_default(),
+            Host::Any => &mut self.any,
+        };
+        if let Some(same) = routes.iter().find(|route| route.path == path) {
+            return Err(RouteError::Duplicate {
+                place,
+                earlier: same.place,
+                host,
+                path: path.to_string(),
+            });
+        }
+        let at = routes.partition_point(|route| route.path.rank() >= path.rank());
+        let route = Route { path, place, value };
+        routes.insert(at, route);
+        self.len = place;
+        Ok(())
     }
 }
 

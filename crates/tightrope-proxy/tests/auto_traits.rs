@@ -1,7 +1,7 @@
 //! Send, Sync and Unpin of the public types.
 
 use tightrope_proxy::{
-    ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostPattern, HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
+    ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -16,6 +16,7 @@ fn public_types_can_move_between_threads() {
     send::<ResponseFuture>();
     sync::<ExactPath>();
     sync::<HostPattern>();
+    sync::<HostError>();
     sync::<HostPolicy>();
     sync::<HttpClassify>();
     sync::<PathPrefix>();

@@ -30,7 +30,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_http::services::ServeDir;
 
 use crate::{
-    config::{Action, ConfigError, ProxyVersion, Rewriting, Route},
+    config::{Action, ConfigError, HostHeader, ProxyVersion, Rewriting, Route},
     site::{ClientRequest, Site, Stack},
 };
 
@@ -96,8 +96,15 @@ impl Place {
             Some(Rewriting {
                 https,
                 headers,
-                prefix,
-            }) => Self::Rewritten(https.layer(headers.layer(prefix.layer(inside)))),
+                mut prefix,
+            }) => {
+                if let LeadsTo::Site(site) = &inside.leads_to
+                    && let HostHeader::Fixed(host) = &site.config.host_header
+                {
+                    prefix = prefix.with_inner_host(host);
+                }
+                Self::Rewritten(https.layer(headers.layer(prefix.layer(inside))))
+            }
             None => Self::Bare(inside),
         })
     }

@@ -23,7 +23,7 @@ use crate::{
     Shared,
     access_log::AccessLog,
     admin::AdminServer,
-    config::{self, Config, ConfigError, Timeouts},
+    config::{self, Config, ConfigError, HostHeader, Timeouts},
     frontend::{self, Router},
     server::{Server, Settings},
     site::Site,
@@ -45,7 +45,8 @@ pub(crate) type Sites = BTreeMap<String, Arc<Site>>;
 /// well, so that a configuration that was checked against it can be applied.
 pub(crate) struct Running {
     config: Config,
-    forward: Option<Forward>,
+    /// One for each `Host` that endpoints see.
+    forwards: HashMap<HostHeader, Forward>,
     servers: HashMap<SocketAddr, Server>,
     admin: Option<AdminServer>,
 }
@@ -62,7 +63,7 @@ impl Proxy {
             sites: ArcSwap::default(),
             running: Mutex::new(Running {
                 config: Config::default(),
-                forward: None,
+                forwards: HashMap::new(),
                 servers: HashMap::new(),
                 admin: None,
             }),
@@ -134,10 +135,23 @@ impl Proxy {
             _ => None,
         };
 
-        let forward = match &running.forward {
-            Some(forward) if running.config.timeouts == config.timeouts => forward.clone(),
-            _ => Forward::new(forward_config(&config.timeouts)),
-        };
+        let mut forwards = HashMap::new();
+        for upstream in &config.upstreams {
+            let host = &upstream.host_header;
+            let forward = match running.forwards.get(host) {
+                Some(forward) if running.config.timeouts == config.timeouts => forward.clone(),
+                _ => {
+                    let policy = host.policy().map_err(|error| {
+                        ConfigError(format!(
+                            "upstream `{}`: host_header: {error}",
+                            upstream.name
+                        ))
+                    })?;
+                    Forward::new(forward_config(&config.timeouts).with_host(policy))
+                }
+            };
+            forwards.entry(host.clone()).or_insert(forward);
+        }
         let same_stack = running.config.timeouts == config.timeouts
             && running.config.limits.attempts == config.limits.attempts;
         let mut sites = Sites::new();
@@ -148,7 +162,7 @@ impl Proxy {
                 _ => Arc::new(Site::start(
                     upstream.clone(),
                     old.map(AsRef::as_ref),
-                    &forward,
+                    &forwards[&upstream.host_header],
                     config.limits.attempts,
                 )?),
             };
@@ -192,7 +206,7 @@ impl Proxy {
             }
             (None, _) => running.admin = None,
         }
-        running.forward = Some(forward);
+        running.forwards = forwards;
         running.config = config;
         Ok(())
     }

@@ -46,7 +46,7 @@ impl Back<'_> {
                 .unwrap_or_default();
             return Some(format!("{scheme}//{authority}{path}"));
         }
-        if same_host(scheme, authority, self.endpoint?) {
+        if self.inside().any(|host| same_host(scheme, authority, host)) {
             let path = if path.starts_with('/') {
                 self.path(path)?
             } else {
@@ -100,12 +100,18 @@ impl Back<'_> {
         }
         if is("domain") {
             let domain = value.strip_prefix('.').unwrap_or(value);
-            let endpoint = without_port(self.endpoint?);
-            if domain.eq_ignore_ascii_case(endpoint) {
+            let mut inside = self.inside().map(without_port);
+            if inside.any(|host| domain.eq_ignore_ascii_case(host)) {
                 return Some(format!("{name}={}", without_port(self.client?.host)));
             }
         }
         None
+    }
+
+    /// What the endpoint may call itself.
+    fn inside(&self) -> impl Iterator<Item = &str> {
+        let hosts = self.prefixes.hosts().iter().map(String::as_str);
+        hosts.chain(self.endpoint)
     }
 
     /// An absolute path, with what follows it.
@@ -169,6 +175,7 @@ mod tests {
                 ("http://10.0.0.1:8080/v2/x", Some("https://shop.test/api/x")),
                 ("//10.0.0.1:8080/v2/x", Some("https://shop.test/api/x")),
                 ("http://10.0.0.1:8080", Some("https://shop.test")),
+                ("http://app.internal:80/v2", Some("https://shop.test/api")),
                 ("http://10.0.0.1:8080/x", None),
                 ("http://10.0.0.1/v2/x", None),
                 ("http://shop.test/v2/x", Some("http://shop.test/api/x")),
@@ -228,6 +235,7 @@ mod tests {
                 ("a=1; Domain=10.0.0.1", Some("a=1; Domain=shop.test")),
                 ("path=/v2; a=/v2", None),
                 ("a=1; Path=/", None),
+                ("a=1; Domain=.App.Internal", Some("a=1; Domain=shop.test")),
                 ("a=1; Domain=other.test", None),
                 ("a=1", None),
             ] {

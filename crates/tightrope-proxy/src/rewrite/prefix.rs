@@ -38,7 +38,7 @@ use crate::{
 ///
 /// In responses `Location`, `Content-Location` and `Refresh` are mapped back where they are absolute
 /// paths under the added prefix, or are URLs of such paths on the host that the client asked for
-/// or at the address of the endpoint, which becomes the scheme and host of the client. So are `Path` and
+/// or at the address of the endpoint or another host of its, which becomes the scheme and host of the client. So are `Path` and
 /// `Domain` of `Set-Cookie`. What points anywhere else, and what is relative, stays as it is. The
 /// endpoint is known where the extensions of the response have its `Arc<Endpoint>`.
 ///
@@ -71,6 +71,8 @@ pub struct PrefixLayer {
 pub(crate) struct Prefixes {
     strip: PathPrefix,
     add: PathPrefix,
+    /// What endpoints are called besides their address.
+    hosts: Vec<String>,
 }
 
 /// The service of a [`PrefixLayer`].
@@ -110,6 +112,7 @@ impl PrefixLayer {
             prefixes: Arc::new(Prefixes {
                 strip: PathPrefix::ROOT,
                 add: PathPrefix::ROOT,
+                hosts: Vec::new(),
             }),
         }
     }
@@ -123,6 +126,15 @@ impl PrefixLayer {
     /// The prefix that is for the endpoint alone. Default `/`.
     pub fn with_added(mut self, prefix: PathPrefix) -> Self {
         Arc::make_mut(&mut self.prefixes).add = prefix;
+        self
+    }
+
+    /// A host, perhaps with a port, by which endpoints speak of themselves, as that of a fixed
+    /// [`HostPolicy`](crate::HostPolicy). Default: none but their address.
+    pub fn with_inner_host(mut self, host: &str) -> Self {
+        Arc::make_mut(&mut self.prefixes)
+            .hosts
+            .push(host.to_owned());
         self
     }
 }
@@ -173,6 +185,10 @@ impl Prefixes {
     pub(crate) fn cookie_outward(&self, path: &str) -> Option<String> {
         let rest = self.add.rest(path).filter(|_| path.starts_with('/'))?;
         Some(joined(&self.strip, if rest == "/" { "" } else { rest }))
+    }
+
+    pub(crate) fn hosts(&self) -> &[String] {
+        &self.hosts
     }
 
     /// Whether nothing is stripped or added.
@@ -335,6 +351,7 @@ pub(crate) mod tests {
         Prefixes {
             strip: strip.parse().unwrap(),
             add: add.parse().unwrap(),
+            hosts: vec!["app.internal".to_owned()],
         }
     }
 

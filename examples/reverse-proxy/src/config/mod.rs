@@ -26,7 +26,7 @@ pub(crate) use self::{
     outlier::Outlier,
     route::{Action, Rewriting, Route},
     strategy::Strategy,
-    upstream::{Endpoint, ProxyVersion, Upstream},
+    upstream::{Endpoint, HostHeader, ProxyVersion, Upstream},
 };
 use crate::cli::Cli;
 

@@ -9,6 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de};
 use tightrope::{
     balance::{self, Balance},
+    proxy::{HostError, HostPolicy},
     upstream::{Address, EndpointId, EndpointSpec, Group, Ramp, RampError, Weight},
 };
 
@@ -38,6 +39,9 @@ pub(crate) struct Upstream {
     pub(crate) zone_callers: Option<Percent>,
     /// The header whose value is the key of the strategies that hash one.
     pub(crate) hash_header: Option<String>,
+    /// The `Host` that endpoints see.
+    #[serde(default)]
+    pub(crate) host_header: HostHeader,
     /// The group that gets all traffic; default: all endpoints.
     #[serde(default, deserialize_with = "text::optional")]
     pub(crate) active_group: Option<Group>,
@@ -57,6 +61,18 @@ pub(crate) struct Upstream {
     pub(crate) outlier: Option<Outlier>,
     #[serde(default)]
     pub(crate) rollout: Rollout,
+}
+
+/// The `Host` that endpoints see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HostHeader {
+    /// The client's.
+    #[default]
+    Client,
+    /// The address of the endpoint.
+    Endpoint,
+    Fixed(String),
 }
 
 /// What becomes of a request whose endpoint has as many as it may have.
@@ -165,6 +181,9 @@ impl Upstream {
         let fail = |message: String| Err(ConfigError(format!("upstream `{name}`: {message}")));
         if name.is_empty() {
             return fail("the name is empty".to_owned());
+        }
+        if let Err(error) = self.host_header.policy() {
+            return fail(format!("host_header: {error}"));
         }
         let mut ids = HashSet::new();
         for spec in self.specs() {
@@ -298,6 +317,18 @@ impl Default for Rollout {
             tries: 1,
             interval: Duration::from_secs(10),
             drain: Duration::from_secs(30),
+        }
+    }
+}
+
+// === impl HostHeader ===
+
+impl HostHeader {
+    pub(crate) fn policy(&self) -> Result<HostPolicy, HostError> {
+        match self {
+            Self::Client => Ok(HostPolicy::Keep),
+            Self::Endpoint => Ok(HostPolicy::Endpoint),
+            Self::Fixed(host) => HostPolicy::fixed(host),
         }
     }
 }

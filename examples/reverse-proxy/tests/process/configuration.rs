@@ -44,6 +44,11 @@ const WRONG: &[(&str, &[&str])] = &[
         "strategy = \"nginx_hash\"",
         &["upstream `app`", "hash_header"],
     ),
+    (
+        "host_header = { fixed = \"a/b\" }",
+        &["upstream `app`", "host_header: `a/b` is not a host"],
+    ),
+    ("host_header = \"server\"", &["proxy.toml:6:", "`server`"]),
     ("hash_header = \"a b\"", &["hash_header", "`a b`"]),
     (
         "[upstream.health]\npath = \"infra\"",

@@ -271,3 +271,29 @@ async fn files_are_served_and_nothing_outside_of_their_folder() {
     let answer = exchange(&proxy, post).await;
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
 }
+
+#[tokio::test]
+async fn endpoints_see_the_host_that_is_configured() {
+    let origin = Origin::start("blue").await;
+    let endpoint = origin.address();
+    for (setting, host) in [
+        ("host_header = \"client\"", "shop.test".to_owned()),
+        ("host_header = \"endpoint\"", endpoint.to_string()),
+        (
+            "host_header = { fixed = \"app.internal:81\" }",
+            "app.internal:81".to_owned(),
+        ),
+    ] {
+        let (_folder, path) = file(&format!(
+            "access_log = \"off\"
+             [[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"
+             [[upstream]]\nname = \"app\"\n{setting}
+             [[upstream.endpoint]]\naddress = \"{endpoint}\"\n"
+        ));
+        let arguments = ["--config".as_ref(), path.as_os_str()];
+        let proxy = Program::start(arguments, false).await;
+        let answer = get(&proxy, "/echo", "").await;
+        let line = format!("\nhost: {host}");
+        assert!(answer.contains(&line), "{line} in {answer}");
+    }
+}
