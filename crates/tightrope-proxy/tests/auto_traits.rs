@@ -1,7 +1,9 @@
 //! Send, Sync and Unpin of the public types.
 
 use tightrope_proxy::{
-    ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
+    ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern,
+    HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError,
+    RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}

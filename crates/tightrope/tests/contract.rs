@@ -10,11 +10,14 @@ use tightrope::{
     balance::{Balance, BalanceError, Context, RoundRobin},
     forwarded::{ForwardedLayer, Trust},
     health::{HealthCheck, ObserveLayer, TcpProbe},
+    proxy::rewrite::{
+        AnswerBody, BodyLimitLayer, HeaderRules, HeadersLayer, HttpsLayer, PrefixLayer,
+    },
     retry::{Retry, attempt},
     upstream::{Change, Classify, EndpointSpec, Failed, Outcome, Picked, Record, Upstream},
 };
-use tightrope_test::contract::{self, ProbeError};
-use tower::Layer;
+use tightrope_test::contract::{self, Probe, ProbeError};
+use tower::{Layer, util::MapResponse};
 
 type Answer = Response<Empty<bytes::Bytes>>;
 
@@ -96,4 +99,37 @@ async fn observe() {
     let picked = || Picked::new(request(), endpoint.pick().unwrap());
     keeps_the_contract!(build, picked, Some);
     contract::dropping_the_future_gives_back_the_pick(build, picked, &record).await;
+}
+
+/// A probe whose body could be an answer of a layer's own as well.
+fn answering(
+    probe: Probe,
+) -> MapResponse<Probe, fn(Answer) -> Response<AnswerBody<Empty<bytes::Bytes>>>> {
+    MapResponse::new(probe, |answer: Answer| answer.map(AnswerBody::inner))
+}
+
+#[tokio::test]
+async fn rewriting() {
+    let (upstream, record) = upstream();
+    let endpoint = Arc::clone(&upstream.snapshot().members()[0]);
+    let picked = || Picked::new(request(), endpoint.pick().unwrap());
+    let rules = HeaderRules::new()
+        .set("x-path", "{path}{endpoint}")
+        .unwrap();
+    let headers = HeadersLayer::new()
+        .with_request(rules.clone())
+        .with_response(rules);
+    let build = |probe| headers.layer(probe);
+    keeps_the_contract!(build, request, Some);
+    keeps_the_contract!(build, picked, Some);
+    contract::dropping_the_future_gives_back_the_pick(build, picked, &record).await;
+
+    let prefix = PrefixLayer::new().with_added("/v2".parse().unwrap());
+    let build = |probe| prefix.layer(answering(probe));
+    keeps_the_contract!(build, request, Some);
+    let build = |probe| HttpsLayer::new().layer(answering(probe));
+    keeps_the_contract!(build, request, Some);
+    let body = || Request::new("12345".to_owned());
+    let build = |probe| BodyLimitLayer::new(5).layer(answering(probe));
+    keeps_the_contract!(build, body, Some);
 }

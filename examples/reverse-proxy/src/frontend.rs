@@ -113,7 +113,7 @@ impl Service<ClientRequest> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: ClientRequest) -> Self::Future {
+    fn call(&mut self, request: ClientRequest) -> Self::Future {
         if let Err(error) = check_request(&request) {
             return ready(respond::refusal(&error));
         }
