@@ -21,3 +21,12 @@ pub enum CidrError {
         max: u8,
     },
 }
+
+/// Why a text cannot stand for us in `by`, see [`ForwardedElement::with_by`](crate::ForwardedElement::with_by).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is neither an address nor a name such as _edge1")]
+#[non_exhaustive]
+pub struct ByError {
+    /// The text as it was given.
+    pub value: String,
+}

@@ -44,6 +44,14 @@ impl Host {
             .map(Self::Field)
     }
 
+    /// A host that stands in a larger value, if it is valid.
+    pub(crate) fn of_bytes(text: &[u8]) -> Option<Self> {
+        is_host(text)
+            .then(|| HeaderValue::from_bytes(text).ok())
+            .flatten()
+            .map(Self::Field)
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Field(value) => value.to_str().unwrap_or_default(),

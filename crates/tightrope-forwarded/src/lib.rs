@@ -1,7 +1,7 @@
 //! Who the client is, behind proxies that may be believed and ones that may not.
 //!
-//! Any client can send `X-Forwarded-For: 127.0.0.1`. [`ForwardedLayer`] believes such a header only from the peers
-//! named in [`Trust`], puts the [`Client`] it found into the request's extensions, and hands the servers behind it
+//! Any client can send `X-Forwarded-For: 127.0.0.1`. [`ForwardedLayer`] believes such a header, or `Forwarded` of
+//! RFC 7239, only from the peers named in [`Trust`], puts the [`Client`] it found into the request's extensions, and hands the servers behind it
 //! headers that no client had a say in.
 //!
 //! ```
@@ -46,18 +46,20 @@
 //! | say who is at the other end of a connection | [`Peer`], [`Scheme`]; with axum, see [`Peer`] |
 //! | learn the client from a balancer of TCP connections | [`proxy_protocol`] |
 //! | rewrite the headers and resolve the client | [`ForwardedLayer`], [`Forwarded`] |
-//! | choose what is written | [`ForwardedFor`], [`IdentityHeader`] |
+//! | say which header is believed | [`ClientHeader`] |
+//! | choose what is written | [`ForwardedFor`], [`IdentityHeader`], [`ForwardedElement`] |
+//! | do as nginx, HAProxy or Envoy does | [`ForwardedLayer`], [`Strangers`] |
 //! | read the client in a handler, a hash key or a log | [`Client`], [`Evidence`] |
 //!
 //! Feature `tokio`: `proxy_protocol::Receiver`, which reads PROXY headers from connections. Default: none.
 //!
 //! # What it does not do
 //!
-//! It does not read or write the `Forwarded` field of RFC 7239 (from peers that are not trusted it is removed), does
-//! not count hops instead of checking addresses, and does not judge or change the `Host` field.
+//! It does not judge or change the `Host` field.
 
 mod cidr;
 mod client;
+mod element;
 mod error;
 mod host;
 mod layer;
@@ -70,9 +72,10 @@ mod rewrite;
 mod trust;
 
 pub use self::cidr::Cidr;
-pub use self::client::{Client, Evidence};
-pub use self::error::CidrError;
+pub use self::client::{Client, ClientHeader, Evidence};
+pub use self::element::ForwardedElement;
+pub use self::error::{ByError, CidrError};
 pub use self::layer::{Forwarded, ForwardedLayer};
 pub use self::peer::{Peer, Scheme};
-pub use self::rewrite::{ForwardedFor, IdentityHeader};
+pub use self::rewrite::{ForwardedFor, IdentityHeader, Strangers};
 pub use self::trust::Trust;

@@ -2,6 +2,9 @@
 
 use http::HeaderName;
 
+pub(crate) static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+pub(crate) static X_ENVOY_EXTERNAL_ADDRESS: HeaderName =
+    HeaderName::from_static("x-envoy-external-address");
 pub(crate) static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -26,15 +29,22 @@ pub(crate) fn is_disguised(name: &HeaderName) -> bool {
     !name.as_str().bytes().all(plain) && is_identity(name)
 }
 
+/// Whether a server may take one of these names for the other.
+pub(crate) fn is_alike(name: &HeaderName, other: &HeaderName) -> bool {
+    let (name, other) = (name.as_str().as_bytes(), other.as_str().as_bytes());
+    name.len() == other.len() && name.iter().map(fold).eq(other.iter().map(fold))
+}
+
 fn reads_as(name: &[u8], field: &str) -> bool {
-    let fold = |byte: &u8| {
-        if byte.is_ascii_alphanumeric() {
-            *byte
-        } else {
-            b'-'
-        }
-    };
     name.len() == field.len() && name.iter().map(fold).eq(field.bytes())
+}
+
+fn fold(byte: &u8) -> u8 {
+    if byte.is_ascii_alphanumeric() {
+        *byte
+    } else {
+        b'-'
+    }
 }
 
 /// Whatever starts with these: `-for`, `-host`, `-proto`, `-user`, `-client-cert`, `-url` and so on.

@@ -1,4 +1,4 @@
-//! One element of `X-Forwarded-For`.
+//! One element of `X-Forwarded-For`, or the `for` of one of `Forwarded`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,6 +10,18 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Reads a node of RFC 7239 §6 that is an address: IPv6 in brackets, and a port that may be obfuscated (`_p`),
+    /// which is as good as none. `unknown` and obfuscated names (`_hidden`) are `None`.
+    pub(crate) fn parse_rfc7239(node: &[u8]) -> Option<Self> {
+        let colon = node.iter().rposition(|byte| *byte == b':');
+        let obfuscated = colon.filter(|colon| is_obfuscated(&node[colon + 1..]));
+        let node = &node[..obfuscated.unwrap_or(node.len())];
+        let is_bare_v6 =
+            node.first() != Some(&b'[') && node.iter().filter(|byte| **byte == b':').count() > 1;
+        let parsed = Self::parse(node).filter(|_| !is_bare_v6)?;
+        (obfuscated.is_none() || parsed.port.is_none()).then_some(parsed)
+    }
+
     /// Reads `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]` or `[::1]:80`; a zone id (`fe80::1%eth0`) is dropped, for
     /// it means nothing on another machine. Anything else is `None`: names (`unknown`, `_hidden`), quotes,
     /// IPv4 with leading zeros (decimal to some readers and octal to others), port 0.
@@ -42,6 +54,16 @@ impl Node {
                 port: None,
             }),
         }
+    }
+}
+
+/// RFC 7239 §6.3: `obfnode = "_" 1*( ALPHA / DIGIT / "." / "_" / "-")`.
+pub(crate) fn is_obfuscated(text: &[u8]) -> bool {
+    match text {
+        [b'_', rest @ ..] if !rest.is_empty() => rest
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte)),
+        _ => false,
     }
 }
 
@@ -153,5 +175,40 @@ mod tests {
         }
         assert_eq!(Node::parse(b"203.0.113.\xff"), None);
         assert_eq!(Node::parse(&[b'9'; 60_000]), None);
+    }
+
+    #[test]
+    fn a_node_of_rfc_7239_is_stricter_about_ipv6_and_knows_hidden_ports() {
+        for (text, address, port) in [
+            ("203.0.113.7", "203.0.113.7", None),
+            ("203.0.113.7:80", "203.0.113.7", Some(80)),
+            ("203.0.113.7:_p.1-x", "203.0.113.7", None),
+            ("[2001:db8::7]", "2001:db8::7", None),
+            ("[2001:db8::7]:4711", "2001:db8::7", Some(4711)),
+            ("[2001:db8::7]:_p", "2001:db8::7", None),
+        ] {
+            let expected = Node {
+                address: address.parse().unwrap(),
+                port,
+            };
+            let found = Node::parse_rfc7239(text.as_bytes());
+            assert_eq!(found, Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "unknown",
+            "_hidden",
+            "unknown:80",
+            "2001:db8::7",
+            "::1:_p",
+            "203.0.113.7:_",
+            "203.0.113.7:_é",
+            "[2001:db8::7",
+            "203.0.113.7:80:_p",
+            ":_p",
+            "_",
+        ] {
+            assert_eq!(Node::parse_rfc7239(text.as_bytes()), None, "{text}");
+        }
     }
 }

@@ -2,21 +2,22 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use crate::client::forwarded_scheme;
+use crate::host::Host;
 use crate::names::{
-    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_REAL_IP,
-    is_disguised, is_identity,
+    FORWARDED, X_ENVOY_EXTERNAL_ADDRESS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT,
+    X_FORWARDED_PROTO, X_REAL_IP, is_alike, is_disguised, is_identity,
 };
 use crate::node::port_number;
 use crate::parse::{join_lines, last_element};
-use crate::{Client, Peer, Trust};
+use crate::{Cidr, Client, ClientHeader, ForwardedElement, Peer, Trust};
 
-/// What becomes of the `X-Forwarded-For` that a trusted peer sent.
+/// What becomes of the list of hops, `X-Forwarded-For` and where written `Forwarded`, that a trusted peer sent.
 ///
-/// From any other peer it is always overwritten with the peer's address.
+/// From any other peer it is overwritten with the peer's address, unless [`Strangers::PassOn`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ForwardedFor {
@@ -24,8 +25,30 @@ pub enum ForwardedFor {
     /// `$proxy_add_x_forwarded_for` of nginx does. For servers that walk the list themselves.
     #[default]
     Append,
+    /// Its lines as they are, and one more with the address of the peer, as `option forwardfor` of HAProxy does.
+    /// It means the same as `Append` (RFC 9110 §5.3); some servers read the last line alone, some the first.
+    AppendLine,
+    /// Passed on if there is one, be it empty, else the address of the peer: `option forwardfor if-none` of HAProxy.
+    IfNone,
+    /// Passed on if there is one, and none written: `skip_xff_append` of Envoy.
+    Keep,
     /// The address of the [`Client`] alone. For servers that take the first or the last element for the client.
     Replace,
+}
+
+/// What becomes of the identity headers of peers that are not trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Strangers {
+    /// The default: overwritten where we write them, removed where we do not.
+    #[default]
+    Overwrite,
+    /// Passed on, and the list of hops extended, as from a trusted peer; what nginx, HAProxy and Envoy do unless
+    /// told otherwise. The [`Client`] is the peer all the same, and what is written of it is not theirs to choose.
+    ///
+    /// Any client can then send any such header. Only for servers that look at nothing but the list, and walk it
+    /// from the right themselves.
+    PassOn,
 }
 
 /// A header that is written besides `X-Forwarded-For`, if asked for.
@@ -37,28 +60,49 @@ pub enum IdentityHeader {
     /// `X-Forwarded-Host`: [`Client::host`]; left out if that is `None`. On by default.
     XForwardedHost,
     /// `X-Forwarded-Port`: the last element of what a trusted peer sent, else [`Peer::local_port`]; left out if
-    /// that is not known, or if a trusted peer sent `X-Forwarded-Proto` without it: the port of our listener then
+    /// that is not known, or if a trusted peer sent the scheme without it: the port of our listener then
     /// says nothing about the one that the client used. Off by default.
     XForwardedPort,
     /// `X-Real-IP`: [`Client::address`]; left out if that is `None`. What a trusted peer sent under this name is
     /// overwritten too, so that it cannot contradict `X-Forwarded-For`. Off by default.
     XRealIp,
+    /// `X-Envoy-External-Address`: the same for servers that expect Envoy. Off by default.
+    XEnvoyExternalAddress,
 }
 
 /// The settings of the layer, and what they do to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Rewrite {
     pub(crate) trust: Trust,
+    pub(crate) read: ClientHeader,
+    pub(crate) strangers: Strangers,
     pub(crate) forwarded_for: ForwardedFor,
-    written: [bool; 4],
+    /// `X-Forwarded-For`, or what is written in its place.
+    pub(crate) list: HeaderName,
+    /// Peers that are not appended.
+    pub(crate) left_out: Arc<[Cidr]>,
+    pub(crate) element: Option<Arc<ForwardedElement>>,
+    written: [bool; 5],
+}
+
+/// What happens to a list of hops.
+enum Written {
+    AsItIs,
+    Instead(Option<HeaderValue>),
+    Another(Option<HeaderValue>),
 }
 
 impl Rewrite {
     pub(crate) fn new(trust: Trust) -> Self {
         let mut rewrite = Self {
             trust,
+            read: ClientHeader::default(),
+            strangers: Strangers::default(),
             forwarded_for: ForwardedFor::default(),
-            written: [false; 4],
+            list: X_FORWARDED_FOR.clone(),
+            left_out: Arc::default(),
+            element: None,
+            written: [false; 5],
         };
         rewrite.set_written(IdentityHeader::XForwardedProto, true);
         rewrite.set_written(IdentityHeader::XForwardedHost, true);
@@ -73,36 +117,61 @@ impl Rewrite {
     pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
         let Some(peer) = request.extensions().get::<Peer>().copied() else {
             request.extensions_mut().remove::<Client>();
-            remove_all(request.headers_mut(), is_identity);
+            remove_all(request.headers_mut(), |name| self.is_claim(name));
             return;
         };
-        let client = Client::resolve(&self.trust, &peer, request.headers(), request.uri());
+        let (headers, target) = (request.headers(), request.uri());
+        let client = Client::resolve(&self.trust, &self.read, &peer, headers, target);
+        let element = self.element.as_deref().map(|element| {
+            let own_host = Host::of_request(headers, target);
+            let hop = element.write(peer.address(), peer.scheme(), own_host.as_ref());
+            let whole = element.write(
+                client.address(),
+                client.scheme(),
+                client.host_in_one_piece(),
+            );
+            (hop, whole)
+        });
         let trusted = self.trust.trusts(&peer);
+        let passes = trusted || self.strangers == Strangers::PassOn;
+        let reads_forwarded = self.read == ClientHeader::Forwarded;
         let headers = request.headers_mut();
 
-        let hops = match self.forwarded_for {
-            ForwardedFor::Append if trusted => {
-                let peer = peer.address().map(AddressText::new);
-                join_lines(
-                    headers,
-                    &X_FORWARDED_FOR,
-                    peer.as_ref().map_or("", AddressText::as_str),
-                )
-            }
-            _ => client
-                .address()
-                .and_then(|address| AddressText::new(address).to_value()),
+        let hop = peer.address().map(AddressText::new);
+        let hop = hop.as_ref().map_or("", AddressText::as_str);
+        let list = if passes && !reads_forwarded && self.forwarded_for != ForwardedFor::Replace {
+            self.extended(headers, &self.list, &peer, hop)
+        } else {
+            Written::Instead(client.address().and_then(address_value))
         };
-        let port = outer_port(&peer, headers, trusted);
+        let forwarded = element.map(|(hop, whole)| {
+            if passes && reads_forwarded && self.forwarded_for != ForwardedFor::Replace {
+                self.extended(headers, &FORWARDED, &peer, &hop)
+            } else {
+                Written::Instead(HeaderValue::try_from(whole).ok())
+            }
+        });
+        let port = self.outer_port(&peer, headers, &client);
 
         // What is about to be overwritten is not worth a removal of its own.
         let ours = |name: &HeaderName| {
-            *name == X_FORWARDED_FOR || self.owned().any(|(_, owned)| owned == name)
+            *name == self.list
+                || (forwarded.is_some() && *name == FORWARDED)
+                || self.owned().any(|(_, owned)| owned == name)
         };
-        let doomed = if trusted { is_disguised } else { is_identity };
-        remove_all(headers, |name| doomed(name) && !ours(name));
+        remove_all(headers, |name| {
+            let doomed = if passes {
+                self.is_disguised(name) || self.is_other_family(name)
+            } else {
+                self.is_claim(name)
+            };
+            doomed && !ours(name)
+        });
 
-        set(headers, &X_FORWARDED_FOR, hops);
+        list.apply(headers, &self.list);
+        if let Some(forwarded) = forwarded {
+            forwarded.apply(headers, &FORWARDED);
+        }
         for (header, name) in self.owned() {
             let value = match header {
                 IdentityHeader::XForwardedProto => {
@@ -112,35 +181,109 @@ impl Rewrite {
                     client.host_in_one_piece().and_then(|host| host.to_value())
                 }
                 IdentityHeader::XForwardedPort => port.map(HeaderValue::from),
-                IdentityHeader::XRealIp => client
-                    .address()
-                    .and_then(|address| AddressText::new(address).to_value()),
+                IdentityHeader::XRealIp | IdentityHeader::XEnvoyExternalAddress => {
+                    client.address().and_then(address_value)
+                }
             };
             set(headers, name, value);
         }
         request.extensions_mut().insert(client);
     }
 
+    /// What becomes of a list that may be passed on.
+    fn extended(&self, headers: &HeaderMap, name: &HeaderName, peer: &Peer, hop: &str) -> Written {
+        let address = peer.address();
+        if address.is_some_and(|address| self.left_out.iter().any(|out| out.contains(address))) {
+            return Written::AsItIs;
+        }
+        let value = || {
+            (!hop.is_empty())
+                .then(|| HeaderValue::try_from(hop).ok())
+                .flatten()
+        };
+        match self.forwarded_for {
+            ForwardedFor::Append => Written::Instead(join_lines(headers, name, hop)),
+            ForwardedFor::AppendLine => Written::Another(value()),
+            ForwardedFor::IfNone if !headers.contains_key(name) => Written::Another(value()),
+            ForwardedFor::IfNone | ForwardedFor::Keep | ForwardedFor::Replace => Written::AsItIs,
+        }
+    }
+
     /// The headers that are switched on.
     fn owned(&self) -> impl Iterator<Item = (IdentityHeader, &'static HeaderName)> {
-        let all: [(IdentityHeader, &'static HeaderName); 4] = [
+        let all: [(IdentityHeader, &'static HeaderName); 5] = [
             (IdentityHeader::XForwardedProto, &X_FORWARDED_PROTO),
             (IdentityHeader::XForwardedHost, &X_FORWARDED_HOST),
             (IdentityHeader::XForwardedPort, &X_FORWARDED_PORT),
             (IdentityHeader::XRealIp, &X_REAL_IP),
+            (
+                IdentityHeader::XEnvoyExternalAddress,
+                &X_ENVOY_EXTERNAL_ADDRESS,
+            ),
         ];
         all.into_iter()
             .filter(|(header, _)| self.written[*header as usize])
     }
+
+    /// The port that the client connected to.
+    fn outer_port(&self, peer: &Peer, headers: &HeaderMap, client: &Client) -> Option<u16> {
+        let is_read = self.trust.trusts(peer) && self.read != ClientHeader::Forwarded;
+        let received = is_read
+            .then(|| last_element(headers, &X_FORWARDED_PORT).and_then(port_number))
+            .flatten();
+        received.or_else(|| peer.local_port().filter(|_| !client.is_behind_another()))
+    }
+
+    /// Whether the field says who the client is, to the servers behind or to us.
+    fn is_claim(&self, name: &HeaderName) -> bool {
+        is_identity(name) || self.names_of_our_own().any(|own| is_alike(name, own))
+    }
+
+    /// The same, spelled so that a plain comparison misses it.
+    fn is_disguised(&self, name: &HeaderName) -> bool {
+        let mut own = self.names_of_our_own();
+        let is_own = self.names_of_our_own().any(|own| own == name);
+        !is_own && (is_disguised(name) || own.any(|own| is_alike(name, own)))
+    }
+
+    /// What a trusted peer may have let through from its client, since it speaks in the other header.
+    fn is_other_family(&self, name: &HeaderName) -> bool {
+        if self.read == ClientHeader::Forwarded {
+            [
+                &X_FORWARDED_FOR,
+                &X_FORWARDED_PROTO,
+                &X_FORWARDED_HOST,
+                &X_FORWARDED_PORT,
+            ]
+            .contains(&name)
+        } else {
+            *name == FORWARDED
+        }
+    }
+
+    /// Names that the settings make identity fields.
+    fn names_of_our_own(&self) -> impl Iterator<Item = &HeaderName> {
+        let read = match &self.read {
+            ClientHeader::Named(name) => Some(name),
+            ClientHeader::XForwardedFor | ClientHeader::Forwarded => None,
+        };
+        read.into_iter().chain([&self.list])
+    }
 }
 
-/// The port that the client connected to.
-fn outer_port(peer: &Peer, headers: &HeaderMap, trusted: bool) -> Option<u16> {
-    let received = trusted
-        .then(|| last_element(headers, &X_FORWARDED_PORT).and_then(port_number))
-        .flatten();
-    let behind_another = trusted && forwarded_scheme(headers).is_some();
-    received.or_else(|| peer.local_port().filter(|_| !behind_another))
+impl Written {
+    fn apply(self, headers: &mut HeaderMap, name: &HeaderName) {
+        match self {
+            Self::AsItIs | Self::Another(None) => {}
+            Self::Instead(value) => set(headers, name, value),
+            Self::Another(Some(value)) => {
+                // As in `set`: a map that is full has no line of ours, and none that could be taken for it.
+                if headers.try_append(name, value).is_err() {
+                    headers.remove(name);
+                }
+            }
+        }
+    }
 }
 
 /// One pass over the names whatever a client sends; the list is allocated only if there is something to remove.
@@ -164,6 +307,10 @@ fn set(headers: &mut HeaderMap, name: &HeaderName, value: Option<HeaderValue>) {
     if headers.try_insert(name, value).is_err() {
         headers.remove(name);
     }
+}
+
+fn address_value(address: IpAddr) -> Option<HeaderValue> {
+    AddressText::new(address).to_value()
 }
 
 /// An address as text, on the stack.

@@ -14,6 +14,10 @@ use crate::{Cidr, Peer};
 /// Trust a peer only if it overwrites or removes the identity headers of its own clients: whatever it passes on is
 /// taken for its own word. Trusting `0.0.0.0/0` lets every client choose its address.
 ///
+/// Where the addresses of the proxies in front are not known but their number is, as behind a content delivery
+/// network, [`hops`](Self::hops) counts instead. Nothing else must then be able to connect to us: who comes past
+/// those proxies chooses its address.
+///
 /// Checking an address costs one comparison per network, in order. Clones share the list.
 ///
 /// ```
@@ -29,7 +33,20 @@ use crate::{Cidr, Peer};
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     networks: Arc<[Cidr]>,
+    entries: Entries,
     unix: bool,
+}
+
+/// Which entries of a list, counted from the right, may become the client.
+#[derive(Clone, Copy, Debug, Default)]
+enum Entries {
+    /// One after the other, past every address that is trusted.
+    #[default]
+    WhileTrusted,
+    /// The first alone.
+    Nearest,
+    /// The one with this number alone.
+    Nth(usize),
 }
 
 impl Trust {
@@ -44,7 +61,31 @@ impl Trust {
     pub fn networks(networks: impl IntoIterator<Item = Cidr>) -> Self {
         Self {
             networks: networks.into_iter().collect(),
-            unix: false,
+            ..Self::default()
+        }
+    }
+
+    /// As [`networks`](Self::networks), but the last entry of the list is the client even if it is trusted as well.
+    ///
+    /// For one row of proxies each of which writes down the client that it saw: `real_ip_recursive off` of nginx.
+    #[must_use]
+    pub fn nearest(networks: impl IntoIterator<Item = Cidr>) -> Self {
+        Self {
+            entries: Entries::Nearest,
+            ..Self::networks(networks)
+        }
+    }
+
+    /// Every peer with an address is believed, and the `count`-th entry of its list from the right is the client:
+    /// `xff_num_trusted_hops` of Envoy. `0` is [nobody](Self::nobody).
+    ///
+    /// With `1` there is one proxy in front of us, and what it wrote down is the client. If the list has fewer
+    /// entries, or that one is no address, the client is the peer. The entries to its right are not looked at.
+    #[must_use]
+    pub fn hops(count: usize) -> Self {
+        Self {
+            entries: Entries::Nth(count),
+            ..Self::default()
         }
     }
 
@@ -60,16 +101,29 @@ impl Trust {
     /// Whether this peer may be believed.
     #[must_use]
     pub fn trusts(&self, peer: &Peer) -> bool {
-        peer.address()
-            .map_or(self.unix, |address| self.contains(address))
+        match (self.entries, peer.address()) {
+            (Entries::Nth(0), _) => false,
+            (_, None) => self.unix,
+            (Entries::Nth(_), Some(_)) => true,
+            (_, Some(address)) => self.contains(address),
+        }
     }
 
-    /// Whether this address lies in a trusted network. IPv4-mapped IPv6 addresses are compared as IPv4.
+    /// Whether this address lies in a trusted network; with [`hops`](Self::hops) there are none. IPv4-mapped IPv6 addresses are compared as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.networks
             .iter()
             .any(|network| network.contains(address))
+    }
+
+    /// How many entries from the right are passed over unseen, and how many of the next ones may be followed.
+    pub(crate) fn entries(&self) -> (usize, usize) {
+        match self.entries {
+            Entries::WhileTrusted => (0, usize::MAX),
+            Entries::Nearest => (0, 1),
+            Entries::Nth(number) => (number.saturating_sub(1), 1),
+        }
     }
 }
 
@@ -83,7 +137,12 @@ mod tests {
 
     #[test]
     fn nobody_is_trusted_by_default() {
-        for trust in [Trust::default(), Trust::nobody(), Trust::networks([])] {
+        for trust in [
+            Trust::default(),
+            Trust::nobody(),
+            Trust::networks([]),
+            Trust::hops(0),
+        ] {
             for text in [
                 "127.0.0.1:1",
                 "[::1]:1",
@@ -113,5 +172,14 @@ mod tests {
                 .with_unix_peers()
                 .trusts(&peer("127.0.0.1:1"))
         );
+    }
+
+    #[test]
+    fn counting_hops_believes_every_address_and_unix_peers_only_if_asked_for() {
+        assert!(Trust::hops(1).trusts(&peer("192.0.2.1:1")));
+        assert!(!Trust::hops(1).contains("192.0.2.1".parse().unwrap()));
+        assert!(!Trust::hops(1).trusts(&Peer::unix()));
+        assert!(Trust::hops(1).with_unix_peers().trusts(&Peer::unix()));
+        assert!(!Trust::hops(0).with_unix_peers().trusts(&Peer::unix()));
     }
 }

@@ -2,8 +2,8 @@
 
 use tightrope_forwarded::proxy_protocol::{Header, HeaderError, Parsed, Version};
 use tightrope_forwarded::{
-    Cidr, CidrError, Client, Evidence, Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader,
-    Peer, Scheme, Trust,
+    ByError, Cidr, CidrError, Client, ClientHeader, Evidence, Forwarded, ForwardedElement,
+    ForwardedFor, ForwardedLayer, IdentityHeader, Peer, Scheme, Strangers, Trust,
 };
 
 fn is_send_sync_unpin<T: Send + Sync + Unpin + 'static>() {}
@@ -12,11 +12,14 @@ fn is_clone_debug<T: Clone + std::fmt::Debug>() {}
 
 #[test]
 fn public_types_are_send_sync_and_unpin() {
+    is_send_sync_unpin::<ByError>();
     is_send_sync_unpin::<Cidr>();
     is_send_sync_unpin::<CidrError>();
     is_send_sync_unpin::<Client>();
+    is_send_sync_unpin::<ClientHeader>();
     is_send_sync_unpin::<Evidence>();
     is_send_sync_unpin::<Forwarded<()>>();
+    is_send_sync_unpin::<ForwardedElement>();
     is_send_sync_unpin::<ForwardedFor>();
     is_send_sync_unpin::<ForwardedLayer>();
     is_send_sync_unpin::<Header>();
@@ -25,6 +28,7 @@ fn public_types_are_send_sync_and_unpin() {
     is_send_sync_unpin::<Parsed>();
     is_send_sync_unpin::<Peer>();
     is_send_sync_unpin::<Scheme>();
+    is_send_sync_unpin::<Strangers>();
     is_send_sync_unpin::<Trust>();
     is_send_sync_unpin::<Version>();
 }

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use axum::extract::ConnectInfo;
 use http::{Request, Response};
 use tightrope_forwarded::{
-    Client, Evidence, Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Peer, Scheme, Trust,
+    Client, ClientHeader, Evidence, Forwarded, ForwardedElement, ForwardedFor, ForwardedLayer,
+    IdentityHeader, Peer, Scheme, Strangers, Trust,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -350,7 +351,11 @@ async fn a_trusted_peer_keeps_what_is_valid() {
         Some("10.0.0.2"),
         "it is always what was resolved"
     );
-    assert_eq!(header(&passed, "forwarded"), Some("for=203.0.113.7"));
+    assert_eq!(
+        header(&passed, "forwarded"),
+        None,
+        "the peer may have let it through"
+    );
     assert_eq!(header(&passed, "x-forwarded-prefix"), Some("/app"));
     assert_eq!(header(&passed, "x_forwarded_for"), None);
     assert_eq!(header(&passed, "host"), Some("inner.test"));
@@ -427,6 +432,230 @@ async fn a_mapped_peer_is_written_as_ipv4() {
     );
     let passed = pass(&behind_ten(), request(peer("[fe80::1%3]:1"), &[])).await;
     assert_eq!(header(&passed, "x-forwarded-for"), Some("fe80::1"));
+}
+
+fn all_lines<'a>(request: &'a Request<()>, name: &str) -> Vec<&'a str> {
+    let lines = request.headers().get_all(name).iter();
+    lines.map(|line| line.to_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn counting_hops_takes_the_nth_entry_from_the_right_or_the_peer() {
+    for (count, list, expected, hops) in [
+        (1, "203.0.113.7, 192.0.2.1", "192.0.2.1", 1),
+        (2, "203.0.113.7, 192.0.2.1", "203.0.113.7", 2),
+        (2, "6.6.6.6, 203.0.113.7, garbage", "203.0.113.7", 2),
+        (3, "203.0.113.7, 192.0.2.1", "198.51.100.1", 0),
+        (2, "garbage, 192.0.2.1", "198.51.100.1", 0),
+        (usize::MAX, "203.0.113.7", "198.51.100.1", 0),
+        (0, "203.0.113.7", "198.51.100.1", 0),
+    ] {
+        let layer = ForwardedLayer::new(Trust::hops(count));
+        let sent = [("x-forwarded-for", list)];
+        let passed = pass(&layer, request(peer(STRANGER), &sent)).await;
+        assert_eq!(address(&passed), expected, "{count}: {list}");
+        assert_eq!(client(&passed).hops(), hops, "{count}: {list}");
+    }
+}
+
+#[tokio::test]
+async fn the_nearest_entry_is_the_client_though_it_is_trusted() {
+    let layer = ForwardedLayer::new(Trust::nearest(["10.0.0.0/8".parse().unwrap()]));
+    let sent = [("x-forwarded-for", "203.0.113.7, 10.0.0.9")];
+    let passed = pass(&layer, request(peer(PROXY), &sent)).await;
+    assert_eq!(address(&passed), "10.0.0.9");
+    let passed = pass(&layer, request(peer(STRANGER), &sent)).await;
+    assert_eq!(address(&passed), "198.51.100.1");
+}
+
+#[tokio::test]
+async fn a_list_is_extended_as_asked_for() {
+    let sent = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "")];
+    for (mode, some, none) in [
+        (
+            ForwardedFor::Append,
+            &["203.0.113.7, , 10.0.0.2"][..],
+            &["10.0.0.2"][..],
+        ),
+        (
+            ForwardedFor::AppendLine,
+            &["203.0.113.7", "", "10.0.0.2"],
+            &["10.0.0.2"],
+        ),
+        (ForwardedFor::IfNone, &["203.0.113.7", ""], &["10.0.0.2"]),
+        (ForwardedFor::Keep, &["203.0.113.7", ""], &[]),
+        (ForwardedFor::Replace, &["203.0.113.7"], &["10.0.0.2"]),
+    ] {
+        let layer = behind_ten().with_forwarded_for(mode);
+        let passed = pass(&layer, request(peer(PROXY), &sent)).await;
+        assert_eq!(all_lines(&passed, "x-forwarded-for"), some, "{mode:?}");
+        let passed = pass(&layer, request(peer(PROXY), &[])).await;
+        assert_eq!(all_lines(&passed, "x-forwarded-for"), none, "{mode:?}");
+        let passed = pass(&layer, request(peer(STRANGER), &sent)).await;
+        let overwritten = ["198.51.100.1"];
+        assert_eq!(
+            all_lines(&passed, "x-forwarded-for"),
+            overwritten,
+            "{mode:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn strangers_may_be_passed_on_and_are_still_not_believed() {
+    let layer = behind_ten().with_strangers(Strangers::PassOn);
+    let sent = [
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x-forwarded-proto", "https"),
+        ("x-real-ip", "6.6.6.6"),
+        ("x_real_ip", "6.6.6.6"),
+    ];
+    let passed = pass(&layer, request(peer(STRANGER), &sent)).await;
+    assert_eq!(address(&passed), "198.51.100.1");
+    let list = header(&passed, "x-forwarded-for");
+    assert_eq!(list, Some("6.6.6.6, 198.51.100.1"));
+    assert_eq!(header(&passed, "x-forwarded-proto"), Some("http"));
+    assert_eq!(header(&passed, "x-real-ip"), Some("6.6.6.6"));
+    assert_eq!(header(&passed, "x_real_ip"), None);
+}
+
+#[tokio::test]
+async fn a_header_of_any_name_may_name_the_client_and_is_then_guarded() {
+    let named = ClientHeader::Named("x-edge_client".parse().unwrap());
+    let layer = behind_ten().with_client_header(named);
+    let sent = [
+        ("x-edge_client", "203.0.113.7"),
+        ("x-edge-client", "6.6.6.6"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+    ];
+    let passed = pass(&layer, request(peer(PROXY), &sent)).await;
+    assert_eq!(address(&passed), "203.0.113.7");
+    assert_eq!(client(&passed).evidence(), Evidence::Named);
+    assert_eq!(client(&passed).scheme(), Scheme::Https);
+    assert_eq!(header(&passed, "x-edge_client"), Some("203.0.113.7"));
+    assert_eq!(header(&passed, "x-edge-client"), None);
+
+    let strangers = pass(&layer, request(peer(STRANGER), &sent)).await;
+    let unknown = pass(&layer, request(None, &sent)).await;
+    for passed in [strangers, unknown] {
+        assert_eq!(header(&passed, "x-edge_client"), None);
+        assert_eq!(header(&passed, "x-edge-client"), None);
+    }
+}
+
+#[tokio::test]
+async fn forwarded_is_walked_with_the_scheme_and_host_of_the_element_that_counts() {
+    let layer = behind_ten().with_client_header(ClientHeader::Forwarded);
+    for (lines, expected, port, scheme, host, hops) in [
+        (
+            &[
+                "for=6.6.6.6, for=\"203.0.113.7:80\";proto=https;host=a.test, for=10.0.0.9;proto=http",
+            ][..],
+            "203.0.113.7",
+            Some(80),
+            Scheme::Https,
+            Some("a.test"),
+            2,
+        ),
+        (
+            &["for=\"[2001:db8::7]\"", ",, for=10.0.0.9 ,"],
+            "2001:db8::7",
+            None,
+            Scheme::Http,
+            Some("own.test"),
+            2,
+        ),
+        // Hidden, but what the nearest proxy says of it counts.
+        (
+            &["for=6.6.6.6, for=_hidden;proto=https;host=\"b.test:80\""],
+            "10.0.0.2",
+            Some(40000),
+            Scheme::Https,
+            Some("b.test:80"),
+            0,
+        ),
+        // Not to be read, so nothing of it counts.
+        (
+            &["for=6.6.6.6;proto=https, for=10.0.0.9 proto=https"],
+            "10.0.0.2",
+            Some(40000),
+            Scheme::Http,
+            Some("own.test"),
+            0,
+        ),
+        // A quote that never ends takes nothing with it of what stands to its right.
+        (
+            &["for=\", for=\"[2001:db8::7]\";proto=https"],
+            "2001:db8::7",
+            None,
+            Scheme::Https,
+            Some("own.test"),
+            1,
+        ),
+    ] {
+        let mut sent = vec![("host", "own.test"), ("x-forwarded-for", "6.6.6.6")];
+        sent.extend(lines.iter().map(|line| ("forwarded", *line)));
+        let passed = pass(&layer, request(peer(PROXY), &sent)).await;
+        let client = client(&passed);
+        assert_eq!(address(&passed), expected, "{lines:?}");
+        assert_eq!(
+            (client.port(), client.scheme()),
+            (port, scheme),
+            "{lines:?}"
+        );
+        assert_eq!((client.host(), client.hops()), (host, hops), "{lines:?}");
+        let evidence = if hops == 0 {
+            Evidence::Connection
+        } else {
+            Evidence::Forwarded
+        };
+        assert_eq!(client.evidence(), evidence, "{lines:?}");
+        // The other header is written from what was found.
+        assert_eq!(
+            header(&passed, "x-forwarded-for"),
+            Some(expected),
+            "{lines:?}"
+        );
+        let host = client.host();
+        assert_eq!(header(&passed, "x-forwarded-host"), host, "{lines:?}");
+        assert_eq!(all_lines(&passed, "forwarded"), *lines, "passed on");
+    }
+}
+
+#[tokio::test]
+async fn forwarded_is_written_if_asked_for() {
+    let all = ForwardedElement::new()
+        .with_proto()
+        .with_host()
+        .with_by("_edge")
+        .unwrap();
+    let sent = [
+        ("host", "own.test"),
+        ("forwarded", "for=203.0.113.7;proto=https"),
+        ("x-forwarded-for", "192.0.2.1"),
+    ];
+    let layer = behind_ten().with_forwarded(all);
+    // It is not what is believed, so it is about the client alone.
+    let passed = pass(&layer, request(peer(PROXY), &sent)).await;
+    let alone = "for=192.0.2.1;by=_edge;host=own.test;proto=http";
+    assert_eq!(header(&passed, "forwarded"), Some(alone));
+
+    let layer = layer.with_client_header(ClientHeader::Forwarded);
+    let passed = pass(&layer, request(peer(PROXY), &sent)).await;
+    let appended = "for=203.0.113.7;proto=https, for=10.0.0.2;by=_edge;host=own.test;proto=http";
+    assert_eq!(header(&passed, "forwarded"), Some(appended));
+    let passed = pass(&layer, request(peer(STRANGER), &sent)).await;
+    let overwritten = "for=198.51.100.1;by=_edge;host=own.test;proto=http";
+    assert_eq!(header(&passed, "forwarded"), Some(overwritten));
+    let passed = pass(&layer, request(Peer::unix(), &sent)).await;
+    let nobody = "for=unknown;by=_edge;host=own.test;proto=http";
+    assert_eq!(header(&passed, "forwarded"), Some(nobody));
+
+    let layer = layer.with_forwarded_for(ForwardedFor::Replace);
+    let passed = pass(&layer, request(peer(PROXY), &sent)).await;
+    let replaced = "for=203.0.113.7;by=_edge;host=own.test;proto=https";
+    assert_eq!(header(&passed, "forwarded"), Some(replaced));
 }
 
 #[tokio::test]

@@ -6,4 +6,5 @@ mod properties;
 mod proxy_protocol;
 mod reference;
 mod regressions;
+mod rfc7239;
 mod vectors;

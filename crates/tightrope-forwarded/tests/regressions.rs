@@ -1,11 +1,17 @@
-//! Inputs that the fuzz target `forwarded_parse` found, or that are hard by design.
+//! Inputs that the fuzz targets found, or that are hard by design.
 
 use std::path::Path;
 
 #[test]
 fn inputs_found_by_fuzzing_stay_fixed() {
-    let folder =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/regressions/forwarded_parse");
+    replay("forwarded_parse", crate::reference::check);
+    replay("forwarded_rfc7239", crate::rfc7239::check);
+}
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/regressions")
+        .join(target);
     let Ok(entries) = std::fs::read_dir(&folder) else {
         eprintln!("skipped: there is no folder {}", folder.display());
         return;
@@ -13,7 +19,7 @@ fn inputs_found_by_fuzzing_stay_fixed() {
     for entry in entries {
         let path = entry.unwrap().path();
         eprintln!("{}", path.display());
-        crate::reference::check(&std::fs::read(&path).unwrap());
+        check(&std::fs::read(&path).unwrap());
     }
 }
 
@@ -42,5 +48,24 @@ fn hard_inputs_are_handled() {
                 .replace("10.0.0.0/8", "")
                 .as_bytes(),
         );
+    }
+}
+
+#[test]
+fn hard_lines_of_forwarded_are_handled() {
+    for lines in [
+        String::new(),
+        "\"".repeat(2000),
+        "\\".repeat(2000),
+        "\\\"".repeat(2000),
+        ",".repeat(20_000),
+        ";".repeat(20_000),
+        format!("for=203.0.113.7{}", ", for=10.0.0.1".repeat(1023)),
+        format!("for=203.0.113.7{}", ", for=10.0.0.1".repeat(1024)),
+        format!("for=\"{}, for=\"10.0.0.1\"", "\\".repeat(1001)),
+        format!("for=203.0.113.7;x=\"{}\"", "a,".repeat(2000)),
+        "for=203.0.113.7\n".repeat(1500),
+    ] {
+        crate::rfc7239::check(lines.as_bytes());
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! tcp 10.0.0.2:40000 https 8443          or: unix | none
-//! 10.0.0.0/8 2001:db8::/32 unix          who is trusted
-//! replace +real-ip +port -host -proto    settings that differ from the defaults
+//! 10.0.0.0/8 2001:db8::/32 unix          who is trusted; or: hops=2 | nearest
+//! replace +real-ip +port -host -proto    settings that differ from the defaults, see `Settings`
 //! /target
 //! X-Forwarded-For: 203.0.113.7
 //! ```
@@ -20,7 +20,8 @@ use std::task::{Context, Poll};
 
 use http::{HeaderName, HeaderValue, Request, Uri};
 use tightrope_forwarded::{
-    Cidr, Client, Evidence, ForwardedFor, ForwardedLayer, IdentityHeader, Peer, Scheme, Trust,
+    Cidr, Client, ClientHeader, Evidence, ForwardedElement, ForwardedFor, ForwardedLayer,
+    IdentityHeader, Peer, Scheme, Strangers, Trust,
 };
 use tower::{Layer, Service};
 
@@ -35,11 +36,15 @@ pub(crate) fn check(input: &[u8]) {
 
     if !case.believed() {
         let mut silent = case.clone();
-        silent.headers.retain(|(name, _)| !is_identity(name));
+        silent.headers.retain(|(name, _)| !case.is_claim(name));
+        let (silent_headers, silent_client) = silent.run();
         assert_eq!(
-            (headers, client),
-            silent.run(),
-            "a peer that is not trusted had a say in\n{input}"
+            client, silent_client,
+            "a peer that is not trusted had a say in the client of\n{input}"
+        );
+        assert!(
+            case.settings.passes_on || headers == silent_headers,
+            "a peer that is not trusted had a say in the headers of\n{input}"
         );
     }
 }
@@ -49,23 +54,34 @@ pub(crate) fn check(input: &[u8]) {
 struct Case {
     peer: Option<Connection>,
     networks: Vec<Network>,
+    nearest: bool,
+    hops: Option<usize>,
     trusts_unix: bool,
-    replace: bool,
-    writes: Writes,
+    settings: Settings,
     target: Uri,
     headers: Headers,
 }
 
 type Headers = Vec<(String, Vec<u8>)>;
 
-/// Address, port, scheme, host, and whether a header said so.
-type Found = (
-    Option<IpAddr>,
-    Option<u16>,
-    &'static str,
-    Option<String>,
-    bool,
-);
+/// What there is to know of a client.
+#[derive(Clone, Debug, PartialEq)]
+struct Found {
+    address: Option<IpAddr>,
+    port: Option<u16>,
+    scheme: &'static str,
+    host: Option<String>,
+    evidence: Evidence,
+    hops: usize,
+}
+
+/// One entry of a list, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    hop: Option<(IpAddr, Option<u16>)>,
+    scheme: Option<&'static str>,
+    host: Option<String>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Connection {
@@ -82,12 +98,133 @@ struct Network {
     v4: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Writes {
+#[derive(Clone, Debug)]
+struct Settings {
+    /// `replace`, `line`, `if-none` or `keep`; else the default.
+    list: ForwardedFor,
+    /// `list=NAME`
+    list_name: String,
+    /// `except=NETWORK`
+    left_out: Vec<Network>,
+    /// `pass-on`
+    passes_on: bool,
+    /// `read=forwarded` or `read=NAME`
+    read: ClientHeader,
+    /// `-proto`, `-host`, `+port`, `+real-ip`, `+envoy`
     proto: bool,
     host: bool,
     port: bool,
     real_ip: bool,
+    envoy: bool,
+    /// `+forwarded`, and with it `by`, `with-proto`, `with-host`
+    forwarded: bool,
+    by: bool,
+    with_proto: bool,
+    with_host: bool,
+}
+
+impl Settings {
+    fn parse(line: &str) -> Self {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let has = |word: &str| words.contains(&word);
+        let value = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
+        let name = |text: &str| text.parse::<HeaderName>().ok();
+        Self {
+            list: match () {
+                () if has("replace") => ForwardedFor::Replace,
+                () if has("line") => ForwardedFor::AppendLine,
+                () if has("if-none") => ForwardedFor::IfNone,
+                () if has("keep") => ForwardedFor::Keep,
+                () => ForwardedFor::Append,
+            },
+            list_name: value("list=")
+                .and_then(name)
+                // Another setting writes these, and the last word is not the matter here.
+                .filter(|name| !name.as_str().starts_with("x-") && name != "forwarded")
+                .map_or("x-forwarded-for".to_owned(), |name| name.to_string()),
+            left_out: value("except=")
+                .and_then(Network::parse)
+                .into_iter()
+                .collect(),
+            passes_on: has("pass-on"),
+            read: match value("read=") {
+                None => ClientHeader::XForwardedFor,
+                Some("forwarded") => ClientHeader::Forwarded,
+                Some(text) => name(text).map_or(ClientHeader::default(), ClientHeader::Named),
+            },
+            proto: !has("-proto"),
+            host: !has("-host"),
+            port: has("+port"),
+            real_ip: has("+real-ip"),
+            envoy: has("+envoy"),
+            forwarded: has("+forwarded"),
+            by: has("by"),
+            with_proto: has("with-proto"),
+            with_host: has("with-host"),
+        }
+    }
+
+    fn layer(&self, trust: Trust) -> ForwardedLayer {
+        let mut layer = ForwardedLayer::new(trust)
+            .with_forwarded_for(self.list)
+            .with_forwarded_for_name(self.list_name.parse().unwrap())
+            .without_appending(self.left_out.iter().map(|out| out.text.parse().unwrap()))
+            .with_client_header(self.read.clone());
+        if self.passes_on {
+            layer = layer.with_strangers(Strangers::PassOn);
+        }
+        for (written, header) in [
+            (self.proto, IdentityHeader::XForwardedProto),
+            (self.host, IdentityHeader::XForwardedHost),
+            (self.port, IdentityHeader::XForwardedPort),
+            (self.real_ip, IdentityHeader::XRealIp),
+            (self.envoy, IdentityHeader::XEnvoyExternalAddress),
+        ] {
+            layer = if written {
+                layer.with_header(header)
+            } else {
+                layer.without_header(header)
+            };
+        }
+        if self.forwarded {
+            let mut element = ForwardedElement::new();
+            if self.by {
+                element = element.with_by("[2001:db8::b]:1").unwrap();
+            }
+            if self.with_proto {
+                element = element.with_proto();
+            }
+            if self.with_host {
+                element = element.with_host();
+            }
+            layer = layer.with_forwarded(element);
+        }
+        layer
+    }
+
+    /// The element about somebody.
+    fn element(&self, address: Option<IpAddr>, scheme: &str, host: Option<&str>) -> Vec<u8> {
+        let mut pairs = vec![match address {
+            Some(IpAddr::V4(v4)) => format!("for={v4}"),
+            Some(IpAddr::V6(v6)) => format!("for=\"[{v6}]\""),
+            None => "for=unknown".to_owned(),
+        }];
+        if self.by {
+            pairs.push("by=\"[2001:db8::b]:1\"".to_owned());
+        }
+        if let Some(host) = host.filter(|_| self.with_host) {
+            let needs_quotes = host.contains([':', '[']);
+            pairs.push(if needs_quotes {
+                format!("host=\"{host}\"")
+            } else {
+                format!("host={host}")
+            });
+        }
+        if self.with_proto {
+            pairs.push(format!("proto={scheme}"));
+        }
+        pairs.join(";").into_bytes()
+    }
 }
 
 impl Case {
@@ -96,13 +233,10 @@ impl Case {
         let mut text = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
         let (peer, trust, settings, target) = (text(), text(), text(), text());
 
-        let settings: Vec<&str> = settings.split_whitespace().collect();
-        let has = |setting: &str| settings.contains(&setting);
-        let writes = Writes {
-            proto: !has("-proto"),
-            host: !has("-host"),
-            port: has("+port"),
-            real_ip: has("+real-ip"),
+        let has = |setting: &str| trust.split_whitespace().any(|word| word == setting);
+        let hops = |word: &str| {
+            word.strip_prefix("hops=")
+                .and_then(|count| count.parse().ok())
         };
         Self {
             peer: Connection::parse(&peer),
@@ -110,9 +244,10 @@ impl Case {
                 .split_whitespace()
                 .filter_map(Network::parse)
                 .collect(),
-            trusts_unix: trust.split_whitespace().any(|word| word == "unix"),
-            replace: has("replace"),
-            writes,
+            nearest: has("nearest"),
+            hops: trust.split_whitespace().find_map(hops),
+            trusts_unix: has("unix"),
+            settings: Settings::parse(&settings),
             target: target.parse().unwrap_or_default(),
             headers: lines.filter_map(header).collect(),
         }
@@ -124,26 +259,15 @@ impl Case {
             .networks
             .iter()
             .map(|network| network.text.parse::<Cidr>().unwrap());
-        let mut trust = Trust::networks(networks);
+        let mut trust = match self.hops {
+            Some(hops) => Trust::hops(hops),
+            None if self.nearest => Trust::nearest(networks),
+            None => Trust::networks(networks),
+        };
         if self.trusts_unix {
             trust = trust.with_unix_peers();
         }
-        let mut layer = ForwardedLayer::new(trust);
-        if self.replace {
-            layer = layer.with_forwarded_for(ForwardedFor::Replace);
-        }
-        for (written, header) in [
-            (self.writes.proto, IdentityHeader::XForwardedProto),
-            (self.writes.host, IdentityHeader::XForwardedHost),
-            (self.writes.port, IdentityHeader::XForwardedPort),
-            (self.writes.real_ip, IdentityHeader::XRealIp),
-        ] {
-            layer = if written {
-                layer.with_header(header)
-            } else {
-                layer.without_header(header)
-            };
-        }
+        let layer = self.settings.layer(trust);
 
         let mut request = Request::new(());
         *request.uri_mut() = self.target.clone();
@@ -162,128 +286,218 @@ impl Case {
             .headers()
             .iter()
             .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
-        let client = request.extensions().get::<Client>().map(|client| {
-            let host = client.host().map(str::to_owned);
-            let from_header = client.evidence() == Evidence::XForwardedFor;
-            (
-                client.address(),
-                client.port(),
-                client.scheme().as_str(),
-                host,
-                from_header,
-            )
+        let client = request.extensions().get::<Client>();
+        let client = client.map(|client| Found {
+            address: client.address(),
+            port: client.port(),
+            scheme: client.scheme().as_str(),
+            host: client.host().map(str::to_owned),
+            evidence: client.evidence(),
+            hops: client.hops(),
         });
         (sorted(headers.collect()), client)
     }
 
     /// What it should do.
     fn expected(&self) -> (Headers, Option<Found>) {
-        let others = || {
-            self.headers
-                .iter()
-                .filter(|(name, _)| !is_identity(name))
-                .cloned()
-        };
+        let settings = &self.settings;
+        let mut headers: Headers = self.headers.clone();
         let Some(peer) = self.peer else {
-            return (sorted(others().collect()), None);
+            headers.retain(|(name, _)| !self.is_claim(name));
+            return (sorted(headers), None);
         };
         let believed = self.believed();
-        let mut address = peer.socket.map(|socket| socket.ip().to_canonical());
-        let mut port = peer.socket.map(|socket| socket.port());
-        let mut from_header = false;
-        let peer_text = address.map(|address| address.to_string());
+        let passes = believed || settings.passes_on;
+        let reads_forwarded = settings.read == ClientHeader::Forwarded;
+        let own_scheme = if peer.https { "https" } else { "http" };
+        let peer_address = peer.socket.map(|socket| socket.ip().to_canonical());
+        let mut client = Found {
+            address: peer_address,
+            port: peer.socket.map(|socket| socket.port()),
+            scheme: own_scheme,
+            host: None,
+            evidence: Evidence::Connection,
+            hops: 0,
+        };
 
-        if believed {
-            for element in self.list("x-forwarded-for").iter().rev() {
-                let Some((hop, hop_port)) = hop(element) else {
-                    break;
-                };
-                (address, port, from_header) = (Some(hop), hop_port, true);
-                if !self.trusts(hop) {
-                    break;
-                }
+        let last = |name: &str| {
+            self.list(name)
+                .pop()
+                .filter(|_| believed && !reads_forwarded)
+        };
+        let mut received_scheme = last("x-forwarded-proto").and_then(|value| scheme(&value));
+        let mut received_host = last("x-forwarded-host").and_then(valid_host);
+        let (evidence, entries) = self.entries();
+        let (first, count) = match self.hops {
+            Some(hops) => (hops.saturating_sub(1), 1),
+            None if self.nearest => (0, 1),
+            None => (0, usize::MAX),
+        };
+        let entries = entries.iter().enumerate().skip(first).take(count);
+        for (index, entry) in entries.filter(|_| believed) {
+            let Some(entry) = entry else {
+                break;
+            };
+            if reads_forwarded {
+                (received_scheme, received_host) = (entry.scheme, entry.host.clone());
+            }
+            let Some((address, port)) = entry.hop else {
+                break;
+            };
+            (client.address, client.port) = (Some(address), port);
+            (client.evidence, client.hops) = (evidence, index + 1);
+            if !self.trusts(address) {
+                break;
             }
         }
-        let last = |name: &str| self.list(name).pop().filter(|_| believed);
-        let received_scheme =
-            last("x-forwarded-proto").and_then(|scheme| match &*scheme.to_ascii_lowercase() {
-                b"http" | b"ws" => Some("http"),
-                b"https" | b"wss" => Some("https"),
-                _ => None,
-            });
-        let scheme = received_scheme.unwrap_or(if peer.https { "https" } else { "http" });
-        let host = last("x-forwarded-host")
-            .and_then(valid_host)
-            .or_else(|| self.own_host());
-        let local_port = if received_scheme.is_some() {
-            None
-        } else {
-            peer.local_port
-        };
+        client.scheme = received_scheme.unwrap_or(own_scheme);
+        client.host = received_host.or_else(|| self.own_host());
+
+        let local_port = peer.local_port.filter(|_| received_scheme.is_none());
         let outer_port = last("x-forwarded-port")
             .and_then(|port| number(&port))
             .or(local_port);
-        let address_text = address.map(|address| address.to_string());
+        let text =
+            |address: Option<IpAddr>| address.map(|address| address.to_string().into_bytes());
+        let client_text = text(client.address);
 
-        let hops = if believed && !self.replace {
-            let lines = self
-                .lines("x-forwarded-for")
-                .into_iter()
-                .chain(peer_text.map(String::into_bytes));
-            Some(lines.collect::<Vec<_>>().join(&b", "[..])).filter(|joined| !joined.is_empty())
-        } else {
-            address_text.clone().map(String::into_bytes)
-        };
+        let list = self.written_list(
+            &settings.list_name,
+            passes && !reads_forwarded,
+            peer_address,
+            text(peer_address),
+            client_text.clone(),
+        );
+        let own_host = self.own_host();
+        let forwarded = self.written_list(
+            "forwarded",
+            passes && reads_forwarded,
+            peer_address,
+            Some(settings.element(peer_address, own_scheme, own_host.as_deref())),
+            Some(settings.element(client.address, client.scheme, client.host.as_deref())),
+        );
+        let one = |value: Option<Vec<u8>>| value.into_iter().collect::<Vec<_>>();
+        let host = client.host.clone().map(String::into_bytes);
+        let port = outer_port.map(|port| port.to_string().into_bytes());
         let owned = [
-            (true, "x-forwarded-for", hops),
-            (self.writes.proto, "x-forwarded-proto", Some(scheme.into())),
+            (true, &*settings.list_name, list),
+            (settings.forwarded, "forwarded", forwarded),
             (
-                self.writes.host,
-                "x-forwarded-host",
-                host.clone().map(String::into_bytes),
+                settings.proto,
+                "x-forwarded-proto",
+                vec![client.scheme.into()],
             ),
-            (
-                self.writes.port,
-                "x-forwarded-port",
-                outer_port.map(|port| port.to_string().into_bytes()),
-            ),
-            (
-                self.writes.real_ip,
-                "x-real-ip",
-                address_text.map(String::into_bytes),
-            ),
+            (settings.host, "x-forwarded-host", one(host)),
+            (settings.port, "x-forwarded-port", one(port)),
+            (settings.real_ip, "x-real-ip", one(client_text.clone())),
+            (settings.envoy, "x-envoy-external-address", one(client_text)),
         ];
+
         let is_owned = |name: &str| owned.iter().any(|(on, owned, _)| *on && *owned == name);
-        let mut headers: Headers = others().collect();
-        if believed {
-            let passed_on = |name: &str| is_identity(name) && fold(name) == name && !is_owned(name);
-            headers.extend(
-                self.headers
-                    .iter()
-                    .filter(|(name, _)| passed_on(name))
-                    .cloned(),
-            );
+        let other_family = if reads_forwarded {
+            "x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port"
+        } else {
+            "forwarded"
+        };
+        headers.retain(|(name, _)| {
+            let is_plain = fold(name) == *name || self.own_names().contains(name);
+            let is_other = other_family.split(' ').any(|other| other == name);
+            let passed_on = passes && is_plain && !is_other;
+            !is_owned(name) && (!self.is_claim(name) || passed_on)
+        });
+        for (on, name, values) in &owned {
+            let values = values.iter().filter(|_| *on);
+            headers.extend(values.map(|value| ((*name).to_owned(), value.clone())));
         }
-        for (on, name, value) in owned.clone() {
-            headers.extend(value.filter(|_| on).map(|value| (name.to_owned(), value)));
+        (sorted(headers), Some(client))
+    }
+
+    /// The lines of a list: what was received if it may pass, and who is added.
+    fn written_list(
+        &self,
+        name: &str,
+        passes: bool,
+        peer: Option<IpAddr>,
+        hop: Option<Vec<u8>>,
+        alone: Option<Vec<u8>>,
+    ) -> Vec<Vec<u8>> {
+        let received = self.lines(name);
+        let is_left_out = peer.is_some_and(|peer| {
+            let mut networks = self.settings.left_out.iter();
+            networks.any(|network| network.contains(peer))
+        });
+        let all = |received: Vec<Vec<u8>>| received.into_iter().chain(hop.clone()).collect();
+        match self.settings.list {
+            _ if !passes => alone.into_iter().collect(),
+            ForwardedFor::Replace => alone.into_iter().collect(),
+            _ if is_left_out => received,
+            ForwardedFor::AppendLine => all(received),
+            ForwardedFor::IfNone if received.is_empty() => hop.into_iter().collect(),
+            ForwardedFor::IfNone | ForwardedFor::Keep => received,
+            _ => {
+                let lines: Vec<Vec<u8>> = all(received);
+                let joined = lines.join(&b", "[..]);
+                Some(joined)
+                    .filter(|joined| !joined.is_empty())
+                    .into_iter()
+                    .collect()
+            }
         }
-        (
-            sorted(headers),
-            Some((address, port, scheme, host, from_header)),
-        )
+    }
+
+    /// Which list is read, and its entries from the right; `None` is one that cannot be read.
+    fn entries(&self) -> (Evidence, Vec<Option<Entry>>) {
+        let addresses = |name: &str| {
+            let alone = |element: &Vec<u8>| {
+                hop(element).map(|hop| Entry {
+                    hop: Some(hop),
+                    ..Entry::default()
+                })
+            };
+            self.list(name).iter().rev().map(alone).collect()
+        };
+        match &self.settings.read {
+            ClientHeader::Named(name) => (Evidence::Named, addresses(name.as_str())),
+            ClientHeader::Forwarded => {
+                let lines = self.lines("forwarded");
+                let mut elements: Vec<_> =
+                    lines.iter().rev().flat_map(|line| split(line)).collect();
+                elements.truncate(1024);
+                elements.retain(|element| !element.is_empty());
+                (
+                    Evidence::Forwarded,
+                    elements.iter().map(|text| entry(text)).collect(),
+                )
+            }
+            _ => (Evidence::XForwardedFor, addresses("x-forwarded-for")),
+        }
     }
 
     fn believed(&self) -> bool {
-        self.peer.is_some_and(|peer| match peer.socket {
-            Some(socket) => self.trusts(socket.ip()),
-            None => self.trusts_unix,
-        })
+        self.hops != Some(0)
+            && self.peer.is_some_and(|peer| match peer.socket {
+                Some(socket) => self.hops.is_some() || self.trusts(socket.ip()),
+                None => self.trusts_unix,
+            })
     }
 
+    /// Whether the address is in a network that counts; where hops are counted, none does.
     fn trusts(&self, address: IpAddr) -> bool {
-        self.networks
-            .iter()
-            .any(|network| network.contains(address))
+        let mut networks = self.networks.iter();
+        self.hops.is_none() && networks.any(|network| network.contains(address))
+    }
+
+    /// The names that the settings bring in.
+    fn own_names(&self) -> Vec<String> {
+        let mut names = vec![self.settings.list_name.clone()];
+        if let ClientHeader::Named(name) = &self.settings.read {
+            names.push(name.to_string());
+        }
+        names
+    }
+
+    fn is_claim(&self, name: &str) -> bool {
+        is_identity(name) || self.own_names().iter().any(|own| fold(own) == fold(name))
     }
 
     fn lines(&self, name: &str) -> Vec<Vec<u8>> {
@@ -403,6 +617,117 @@ fn header(line: &[u8]) -> Option<(String, Vec<u8>)> {
 fn sorted(mut headers: Headers) -> Headers {
     headers.sort_by(|(a, _), (b, _)| a.cmp(b));
     headers
+}
+
+fn scheme(text: &[u8]) -> Option<&'static str> {
+    match &*text.to_ascii_lowercase() {
+        b"http" | b"ws" => Some("http"),
+        b"https" | b"wss" => Some("https"),
+        _ => None,
+    }
+}
+
+/// The elements of a line of Forwarded, from the right: seen from there, a quote opens, and the next one that is
+/// not behind an odd number of backslashes closes.
+fn split(line: &[u8]) -> Vec<Vec<u8>> {
+    let mut elements = vec![Vec::new()];
+    let mut quoted = false;
+    for (index, byte) in line.iter().enumerate().rev() {
+        if *byte == b',' && !quoted {
+            elements.push(Vec::new());
+            continue;
+        }
+        if *byte == b'"' {
+            let run = line[..index]
+                .iter()
+                .rev()
+                .take_while(|byte| **byte == b'\\');
+            quoted = !quoted || run.count() % 2 == 1;
+        }
+        elements.last_mut().unwrap().insert(0, *byte);
+    }
+    let trim = |element: Vec<u8>| element.trim_ascii().to_vec();
+    elements.into_iter().map(trim).collect()
+}
+
+/// An element of Forwarded.
+fn entry(element: &[u8]) -> Option<Entry> {
+    // Bytes that are no text are as good as letters that no name or address has.
+    let text: String = element.iter().map(|byte| char::from(*byte)).collect();
+    let (mut parts, mut quoted, mut escaped) = (vec![String::new()], false, false);
+    for c in text.chars() {
+        if c == ';' && !quoted {
+            parts.push(String::new());
+            continue;
+        }
+        (quoted, escaped) = match c {
+            _ if escaped => (quoted, false),
+            '\\' => (quoted, quoted),
+            '"' => (!quoted, false),
+            _ => (quoted, false),
+        };
+        parts.last_mut().unwrap().push(c);
+    }
+    let is_token = |text: &str| {
+        let is_sign = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        !text.is_empty() && text.chars().all(is_sign)
+    };
+    let mut entry = Entry::default();
+    let mut seen = Vec::new();
+    for part in parts {
+        let part = part.trim_matches([' ', '\t']);
+        if part.is_empty() {
+            continue;
+        }
+        let (name, value) = part.split_once('=')?;
+        let name = name.to_ascii_lowercase();
+        let value = if value.starts_with('"') {
+            unquoted(value)?
+        } else {
+            Some(value.to_owned()).filter(|value| is_token(value))?
+        };
+        let is_known = ["for", "by", "proto", "host"].contains(&&*name);
+        if !is_token(&name) || is_known && seen.contains(&name) {
+            return None;
+        }
+        match &*name {
+            "for" => entry.hop = node(&value),
+            "proto" => entry.scheme = scheme(value.as_bytes()),
+            "host" => entry.host = valid_host(value.into_bytes()),
+            _ => {}
+        }
+        seen.push(name);
+    }
+    Some(entry)
+}
+
+fn unquoted(text: &str) -> Option<String> {
+    let mut rest = text.strip_prefix('"')?.chars();
+    let mut value = String::new();
+    loop {
+        match rest.next()? {
+            '"' => return rest.next().is_none().then_some(value),
+            '\\' => value.push(rest.next()?),
+            c => value.push(c),
+        }
+    }
+}
+
+/// A node of RFC 7239: an address, IPv6 in brackets, with a port or a name for one.
+fn node(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    let is_hidden = |port: &str| {
+        let name = port.strip_prefix('_').unwrap_or_default();
+        let is_sign = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        !name.is_empty() && name.chars().all(is_sign)
+    };
+    let (text, hidden) = match text.rsplit_once(':') {
+        Some((text, port)) if is_hidden(port) => (text, true),
+        _ => (text, false),
+    };
+    if !text.starts_with('[') && text.matches(':').count() > 1 {
+        return None;
+    }
+    hop(text.as_bytes()).filter(|(_, port)| !hidden || port.is_none())
 }
 
 /// An element of X-Forwarded-For, by the parsers of the standard library.
