@@ -1,4 +1,6 @@
-//! Replays what nginx and HAProxy did with recorded requests, where one of our settings stands for theirs.
+//! Replays what nginx, HAProxy and Envoy did with recorded requests, under the settings that stand for theirs.
+//!
+//! What differs on purpose is listed here and in the documentation of `ForwardedLayer`.
 //!
 //! The folder is taken from `TIGHTROPE_VECTORS`; by default it lies beside the repository.
 
@@ -12,7 +14,8 @@ use std::path::PathBuf;
 use http::{HeaderName, HeaderValue, Request};
 use serde_json::Value;
 use tightrope_forwarded::{
-    Client, Evidence, ForwardedFor, ForwardedLayer, IdentityHeader, Peer, Scheme, Trust,
+    Cidr, Client, ClientHeader, Evidence, ForwardedFor, ForwardedLayer, IdentityHeader, Peer,
+    Scheme, Strangers, Trust,
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -51,25 +54,43 @@ const OTHER_CLIENTS: [(&[&str], Option<&str>, &str); 6] = [
     ),
 ];
 
+/// `set_real_ip_from`, `real_ip_header`, `real_ip_recursive`: the client, its port, and what would be appended.
 #[tokio::test]
 async fn clients_are_those_of_nginx_realip() {
-    for id in [
-        "xff-recursive-a",
-        "xff-trustall-a",
-        "xff-v6-a",
-        "untrusted-a",
+    // How many of the listed differences show: where one entry counts, the first of two lines stays unseen.
+    for (id, listed) in [
+        ("xff-recursive-a", 6),
+        ("xff-trustall-a", 6),
+        ("xff-v6-a", 6),
+        ("xff-single-a", 6),
+        ("untrusted-a", 0),
+        ("xri-a", 0),
+        ("xri-recursive-a", 0),
+        ("custom-a", 0),
     ] {
         let Some(case) = Case::load(&format!("nginx-realip-{id}")) else {
             return;
         };
-        let networks = case.strings("/config/params/realip/from");
-        let layer = ForwardedLayer::new(trust(&networks));
+        let networks = case.networks("/config/params/realip/from");
+        let trust = if case.param("/realip/recursive") == true {
+            Trust::networks(networks)
+        } else {
+            Trust::nearest(networks)
+        };
+        let read = match text(case.param("/realip/header")) {
+            "X-Forwarded-For" => ClientHeader::XForwardedFor,
+            name => ClientHeader::Named(name.parse().unwrap()),
+        };
+        let read_name = text(case.param("/realip/header")).to_ascii_lowercase();
+        let layer = ForwardedLayer::new(trust)
+            .with_client_header(read.clone())
+            .with_strangers(Strangers::PassOn);
         let mut differences = 0;
         for (input, expected) in case.accepted() {
             let passed = pass(&layer, input).await;
             let client = passed.extensions().get::<Client>().unwrap();
             let nginx: IpAddr = text(&expected["client"]).parse().unwrap();
-            let different = other_client(input).filter(|_| id != "untrusted-a");
+            let different = other_client(input, &read_name).filter(|_| id != "untrusted-a");
             // nginx hands an IPv4-mapped client on as IPv6; we name one client one way on every listener.
             let nginx = nginx.to_canonical();
             assert_eq!(
@@ -77,7 +98,8 @@ async fn clients_are_those_of_nginx_realip() {
                 different.unwrap_or(nginx),
                 "{id}: {input}"
             );
-            differences += usize::from(different.is_some_and(|ours| ours != nginx));
+            let is_different = different.is_some_and(|ours| ours != nginx);
+            differences += usize::from(is_different && read == ClientHeader::XForwardedFor);
             if different.is_none() {
                 let port = match text(&expected["port"]) {
                     "peer" => Some(PEER_PORT),
@@ -91,12 +113,10 @@ async fn clients_are_those_of_nginx_realip() {
                     "{id}: {input}"
                 );
             }
+            let ours = header(&passed, "x-forwarded-for").unwrap();
+            let theirs = text(&expected["add_xff"]).to_owned();
+            assert_eq!(ours, with_peer(&theirs, expected, input), "{id}: {input}");
         }
-        let listed = if id == "untrusted-a" {
-            0
-        } else {
-            OTHER_CLIENTS.len()
-        };
         assert_eq!(
             differences, listed,
             "{id}: every listed difference is one, and occurs"
@@ -104,42 +124,156 @@ async fn clients_are_those_of_nginx_realip() {
     }
 }
 
-/// `X-Forwarded-For $proxy_add_x_forwarded_for`: what append mode does for peers that are trusted.
+/// nginx as most configure it, without realip: what strangers send is passed on and the list extended, and the client
+/// is the peer.
 #[tokio::test]
-async fn appending_is_that_of_nginx() {
-    for id in ["typical-a", "httphost-a"] {
+async fn headers_are_those_of_nginx() {
+    let pass_on = || {
+        ForwardedLayer::new(Trust::nobody())
+            .with_strangers(Strangers::PassOn)
+            .without_header(IdentityHeader::XForwardedHost)
+    };
+    let typical = pass_on().with_header(IdentityHeader::XRealIp);
+    let list_alone = pass_on().without_header(IdentityHeader::XForwardedProto);
+    let nothing = list_alone.clone().with_forwarded_for(ForwardedFor::Keep);
+    for (id, layer) in [
+        ("typical-a", typical),
+        ("httphost-a", list_alone),
+        ("defaults-a", nothing),
+    ] {
         let Some(case) = Case::load(&format!("nginx-forwarded-{id}")) else {
             return;
         };
-        let layer = ForwardedLayer::new(trust(&["0.0.0.0/0", "::/0"]));
         for (input, expected) in case.accepted() {
-            // The mapped peer again: we write it as IPv4.
-            let nginx = joined(expected, "x-forwarded-for")
-                .unwrap()
-                .replace("::ffff:127.0.0.1", "127.0.0.1");
-            assert_eq!(
-                header(&pass(&layer, input).await, "x-forwarded-for"),
-                Some(nginx),
-                "{id}: {input}"
-            );
+            let passed = pass(&layer, input).await;
+            let client = passed.extensions().get::<Client>().unwrap();
+            let peer = peer_address(input).to_canonical();
+            assert_eq!(client.address(), Some(peer), "{id}: {input}");
+            for name in NAMES {
+                // The mapped peer again: we write it as IPv4.
+                let nginx: Vec<_> = sent_on(expected, name)
+                    .iter()
+                    .map(|line| line.replace("::ffff:127.0.0.1", "127.0.0.1"))
+                    .collect();
+                assert_eq!(passed_lines(&passed, name), nginx, "{id}: {name}: {input}");
+            }
         }
     }
 }
 
-/// `option forwardfor`: one line more, which means the same as our one line, RFC 9110 §5.3.
+/// `option forwardfor` with everything that may follow it.
 #[tokio::test]
-async fn appending_means_the_same_as_that_of_haproxy() {
-    let Some(case) = Case::load("haproxy-forwardfor-plain-a") else {
-        return;
+async fn headers_are_those_of_haproxy() {
+    let local = |text: &str| [text.parse::<Cidr>().unwrap()];
+    let plain = || {
+        ForwardedLayer::new(Trust::nobody())
+            .with_strangers(Strangers::PassOn)
+            .with_forwarded_for(ForwardedFor::AppendLine)
+            .without_header(IdentityHeader::XForwardedProto)
+            .without_header(IdentityHeader::XForwardedHost)
     };
-    let layer = ForwardedLayer::new(trust(&["0.0.0.0/0", "::/0"]));
-    for (input, expected) in case.accepted() {
-        let haproxy = joined(expected, "x-forwarded-for");
-        assert_eq!(
-            header(&pass(&layer, input).await, "x-forwarded-for"),
-            haproxy,
-            "{input}"
-        );
+    let if_none = || plain().with_forwarded_for(ForwardedFor::IfNone);
+    for (id, layer) in [
+        ("plain-a", plain()),
+        ("if-none-a", if_none()),
+        ("except-a", plain().without_appending(local("127.0.0.9"))),
+        (
+            "except-net-a",
+            plain().without_appending(local("127.0.0.0/8")),
+        ),
+        ("except6-a", plain().without_appending(local("::1"))),
+        (
+            "if-none-except-a",
+            if_none().without_appending(local("127.0.0.9")),
+        ),
+        (
+            "header-a",
+            plain().with_forwarded_for_name(HeaderName::from_static("x-client-ip")),
+        ),
+    ] {
+        let Some(case) = Case::load(&format!("haproxy-forwardfor-{id}")) else {
+            return;
+        };
+        for (input, expected) in case.accepted() {
+            let passed = pass(&layer, input).await;
+            let client = passed.extensions().get::<Client>().unwrap();
+            let peer = peer_address(input).to_canonical();
+            assert_eq!(client.address(), Some(peer), "{id}: {input}");
+            for name in NAMES {
+                let haproxy = sent_on(expected, name);
+                assert_eq!(
+                    passed_lines(&passed, name),
+                    haproxy,
+                    "{id}: {name}: {input}"
+                );
+            }
+        }
+    }
+}
+
+/// `use_remote_address`, `xff_num_trusted_hops`, `skip_xff_append`.
+///
+/// Differences: entries are joined with `, ` where Envoy writes `,`, and empty lines keep their place in the list;
+/// schemes are written in small letters; an address with a port or in brackets is one.
+#[tokio::test]
+async fn clients_and_headers_are_those_of_envoy() {
+    let remote = |hops| {
+        ForwardedLayer::new(Trust::hops(hops))
+            .with_strangers(Strangers::PassOn)
+            .with_header(IdentityHeader::XEnvoyExternalAddress)
+            .without_header(IdentityHeader::XForwardedHost)
+    };
+    let inside = |hops: usize| {
+        ForwardedLayer::new(Trust::hops(hops + 1))
+            .with_forwarded_for(ForwardedFor::Keep)
+            .without_header(IdentityHeader::XForwardedHost)
+    };
+    for (id, layer, listed) in [
+        ("ura-a", remote(0), 0),
+        ("ura-hops1-a", remote(1), 1),
+        ("ura-hops2-a", remote(2), 0),
+        (
+            "ura-skip-a",
+            remote(0).with_forwarded_for(ForwardedFor::Keep),
+            0,
+        ),
+        ("noura-a", inside(0), 1),
+        ("noura-hops1-a", inside(1), 0),
+        ("noura-hops2-a", inside(2), 0),
+    ] {
+        let Some(case) = Case::load(&format!("envoy-xff-{id}")) else {
+            return;
+        };
+        let mut differences = 0;
+        for (input, expected) in case.accepted() {
+            let passed = pass(&layer, input).await;
+            let client = passed.extensions().get::<Client>().unwrap();
+            let envoy = text(&expected["client"]).to_owned();
+            // Envoy does not read an address with a port or in brackets.
+            let ours = match &lines(input, "x-forwarded-for")[..] {
+                ["[2001:db8:1::7]:443"] if client.hops() == 1 => "2001:db8:1::7".to_owned(),
+                _ => envoy.clone(),
+            };
+            differences += usize::from(ours != envoy);
+            assert_eq!(client.address().unwrap().to_string(), ours, "{id}: {input}");
+            for name in NAMES {
+                let envoy: Vec<_> = sent_on(expected, name)
+                    .into_iter()
+                    .map(|value| match name {
+                        "x-forwarded-for" => entries(&value),
+                        "x-forwarded-proto" => value.to_ascii_lowercase(),
+                        "x-envoy-external-address" => ours.clone(),
+                        _ => value,
+                    })
+                    .collect();
+                let mut passed = passed_lines(&passed, name);
+                if name == "x-forwarded-for" && !passed.is_empty() {
+                    passed = vec![entries(&passed.join(","))];
+                }
+                assert_eq!(passed, envoy, "{id}: {name}: {input}");
+            }
+        }
+        assert_eq!(differences, listed, "{id}");
     }
 }
 
@@ -165,8 +299,8 @@ async fn overwriting_is_that_of_nginx() {
     }
 }
 
-/// `X-Real-IP $remote_addr` behind realip: the resolved client, whatever was received under that name. With
-/// replacing, `X-Forwarded-For` says the same.
+/// The same as most configure it, behind realip: `X-Real-IP` is the resolved client, whatever was received under
+/// that name, and replacing writes it to `X-Forwarded-For`.
 ///
 /// Differences: the clients above; `X-Forwarded-Proto` is the listener's scheme for nginx, while we believe a
 /// trusted peer that sends it; nginx appends the resolved client to `X-Forwarded-For`, where we append the peer.
@@ -175,17 +309,28 @@ async fn the_written_client_is_that_of_nginx_behind_realip() {
     let Some(case) = Case::load("nginx-forwarded-realip+typical-a") else {
         return;
     };
-    let networks = case.strings("/config/params/realip/from");
-    let layer = ForwardedLayer::new(trust(&networks))
-        .with_forwarded_for(ForwardedFor::Replace)
-        .with_header(IdentityHeader::XRealIp);
+    let networks = case.networks("/config/params/realip/from");
+    let appending = ForwardedLayer::new(Trust::networks(networks))
+        .with_strangers(Strangers::PassOn)
+        .with_header(IdentityHeader::XRealIp)
+        .without_header(IdentityHeader::XForwardedHost);
+    let replacing = appending.clone().with_forwarded_for(ForwardedFor::Replace);
     for (input, expected) in case.accepted() {
-        let passed = pass(&layer, input).await;
-        let client = other_client(input)
+        let passed = pass(&appending, input).await;
+        let client = other_client(input, "x-forwarded-for")
             .map(|address| address.to_string())
             .or_else(|| joined(expected, "x-real-ip"));
         assert_eq!(header(&passed, "x-real-ip"), client, "{input}");
-        assert_eq!(header(&passed, "x-forwarded-for"), client, "{input}");
+        let theirs = joined(expected, "x-forwarded-for").unwrap();
+        let client_added = joined(expected, "x-real-ip").unwrap();
+        let added = serde_json::json!({ "client": client_added });
+        assert_eq!(
+            header(&passed, "x-forwarded-for").unwrap(),
+            with_peer(&theirs, &added, input),
+            "{input}"
+        );
+        let nginx = sent_on(expected, "x-forwarded-host");
+        assert_eq!(passed_lines(&passed, "x-forwarded-host"), nginx, "{input}");
         if lines(input, "x-forwarded-proto").is_empty() {
             assert_eq!(
                 header(&passed, "x-forwarded-proto"),
@@ -193,8 +338,21 @@ async fn the_written_client_is_that_of_nginx_behind_realip() {
                 "{input}"
             );
         }
+        let passed = pass(&replacing, input).await;
+        assert_eq!(header(&passed, "x-forwarded-for"), client, "{input}");
     }
 }
+
+/// The recorded ones (`X-Forwarded-Port` is not) but for `Host`, which is the forwarding service's, and `X_Forwarded_For`, which HAProxy and
+/// Envoy pass on and we remove.
+const NAMES: [&str; 6] = [
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-real-ip",
+    "x-client-ip",
+    "x-envoy-external-address",
+];
 
 const PEER_PORT: u16 = 40000;
 
@@ -228,24 +386,21 @@ impl Case {
             .filter(|(_, expected)| expected["status"] != 400)
     }
 
-    fn strings(&self, pointer: &str) -> Vec<&str> {
-        self.0
-            .pointer(pointer)
-            .unwrap()
-            .as_array()
-            .unwrap()
+    fn param(&self, pointer: &str) -> &Value {
+        self.0["config"]["params"].pointer(pointer).unwrap()
+    }
+
+    fn networks(&self, pointer: &str) -> Vec<Cidr> {
+        let networks = self.0.pointer(pointer).unwrap().as_array().unwrap();
+        networks
             .iter()
-            .map(text)
+            .map(|network| text(network).parse().unwrap())
             .collect()
     }
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
-}
-
-fn trust(networks: &[&str]) -> Trust {
-    Trust::networks(networks.iter().map(|network| network.parse().unwrap()))
 }
 
 fn peer_address(input: &Value) -> IpAddr {
@@ -260,8 +415,32 @@ fn lines<'a>(input: &'a Value, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-fn other_client(input: &Value) -> Option<IpAddr> {
-    let received = lines(input, "x-forwarded-for");
+/// The list of nginx with the peer in place of the client that it appended; the mapped peer is written as IPv4.
+fn with_peer(theirs: &str, expected: &Value, input: &Value) -> String {
+    let received = theirs.strip_suffix(text(&expected["client"])).unwrap();
+    format!("{received}{}", peer_address(input).to_canonical())
+}
+
+/// What a list says.
+fn entries(value: &str) -> String {
+    let entries = value.split(',').map(str::trim);
+    let entries: Vec<_> = entries.filter(|entry| !entry.is_empty()).collect();
+    entries.join(", ")
+}
+
+fn sent_on(expected: &Value, name: &str) -> Vec<String> {
+    serde_json::from_value(expected["headers"][name].clone()).unwrap_or_default()
+}
+
+fn passed_lines(request: &Request<()>, name: &str) -> Vec<String> {
+    let lines = request.headers().get_all(name).iter();
+    lines
+        .map(|line| line.to_str().unwrap().to_owned())
+        .collect()
+}
+
+fn other_client(input: &Value, name: &str) -> Option<IpAddr> {
+    let received = lines(input, name);
     let (_, ours, _reason) = OTHER_CLIENTS
         .iter()
         .find(|(listed, ..)| *listed == received)?;

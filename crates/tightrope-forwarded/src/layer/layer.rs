@@ -97,6 +97,7 @@ use crate::{Cidr, ClientHeader, ForwardedElement, ForwardedFor, IdentityHeader, 
 /// | Envoy joins with `,` | with `, ` | as nginx; it means the same |
 /// | Envoy takes the peer where an entry has a port or brackets | the address in it | it is one |
 /// | HAProxy and Envoy pass `X_Forwarded_For` on | removed | some servers read it as `X-Forwarded-For` |
+/// | all pass `Forwarded` on | removed, or written anew, unless it is what is believed | see [`ClientHeader`] |
 /// | `Host` is rewritten or defaulted | left alone | that is the forwarding service's to decide |
 #[derive(Clone, Debug)]
 #[must_use]
