@@ -30,3 +30,24 @@ pub struct ByError {
     /// The text as it was given.
     pub value: String,
 }
+
+/// Why a text cannot be our name in `Via`, see [`ViaLayer::new`](crate::ViaLayer::new).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is not a name for Via, such as edge1")]
+#[non_exhaustive]
+pub struct PseudonymError {
+    /// The text as it was given.
+    pub value: String,
+}
+
+/// Why a [`Via`](crate::Via) has no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViaError<E> {
+    /// The request has our name in its `Via`. It was not passed on; the client's answer is a `508 Loop Detected`.
+    #[error("the request went through this proxy before")]
+    Loop,
+    /// The error of the service inside.
+    #[error("the service inside failed")]
+    Inner(#[source] E),
+}

@@ -49,6 +49,7 @@
 //! | say which header is believed | [`ClientHeader`] |
 //! | choose what is written | [`ForwardedFor`], [`IdentityHeader`], [`ForwardedElement`] |
 //! | do as nginx, HAProxy or Envoy does | [`ForwardedLayer`], [`Strangers`] |
+//! | write `Via`, and stop requests that go in circles | [`ViaLayer`], [`ViaError`] |
 //! | read the client in a handler, a hash key or a log | [`Client`], [`Evidence`] |
 //!
 //! Feature `tokio`: `proxy_protocol::Receiver`, which reads PROXY headers from connections. Default: none.
@@ -70,12 +71,14 @@ mod peer;
 pub mod proxy_protocol;
 mod rewrite;
 mod trust;
+mod via;
 
 pub use self::cidr::Cidr;
 pub use self::client::{Client, ClientHeader, Evidence};
 pub use self::element::ForwardedElement;
-pub use self::error::{ByError, CidrError};
+pub use self::error::{ByError, CidrError, PseudonymError, ViaError};
 pub use self::layer::{Forwarded, ForwardedLayer};
 pub use self::peer::{Peer, Scheme};
 pub use self::rewrite::{ForwardedFor, IdentityHeader, Strangers};
 pub use self::trust::Trust;
+pub use self::via::{ResponseFuture, Via, ViaLayer};

@@ -3,7 +3,8 @@
 use tightrope_forwarded::proxy_protocol::{Header, HeaderError, Parsed, Version};
 use tightrope_forwarded::{
     ByError, Cidr, CidrError, Client, ClientHeader, Evidence, Forwarded, ForwardedElement,
-    ForwardedFor, ForwardedLayer, IdentityHeader, Peer, Scheme, Strangers, Trust,
+    ForwardedFor, ForwardedLayer, IdentityHeader, Peer, PseudonymError, ResponseFuture, Scheme,
+    Strangers, Trust, Via, ViaError, ViaLayer,
 };
 
 fn is_send_sync_unpin<T: Send + Sync + Unpin + 'static>() {}
@@ -27,10 +28,15 @@ fn public_types_are_send_sync_and_unpin() {
     is_send_sync_unpin::<IdentityHeader>();
     is_send_sync_unpin::<Parsed>();
     is_send_sync_unpin::<Peer>();
+    is_send_sync_unpin::<PseudonymError>();
+    is_send_sync_unpin::<ResponseFuture<()>>();
     is_send_sync_unpin::<Scheme>();
     is_send_sync_unpin::<Strangers>();
     is_send_sync_unpin::<Trust>();
     is_send_sync_unpin::<Version>();
+    is_send_sync_unpin::<Via<()>>();
+    is_send_sync_unpin::<ViaError<()>>();
+    is_send_sync_unpin::<ViaLayer>();
 }
 
 #[cfg(feature = "tokio")]
@@ -45,4 +51,6 @@ fn what_reads_from_connections_is_send_sync_and_unpin() {
 fn layer_and_service_are_clone_and_debug() {
     is_clone_debug::<ForwardedLayer>();
     is_clone_debug::<Forwarded<()>>();
+    is_clone_debug::<ViaLayer>();
+    is_clone_debug::<Via<()>>();
 }

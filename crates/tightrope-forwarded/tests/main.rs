@@ -8,3 +8,4 @@ mod reference;
 mod regressions;
 mod rfc7239;
 mod vectors;
+mod via;

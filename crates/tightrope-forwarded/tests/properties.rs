@@ -1,5 +1,7 @@
 //! The layer against the reference, over generated requests; and clients that lie to proxies of ours.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 

@@ -1,5 +1,7 @@
 //! Inputs that the fuzz targets found, or that are hard by design.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 #[test]

@@ -88,6 +88,12 @@ pub fn too_large() -> Response<Text> {
     response
 }
 
+/// The answer to a request that went through this proxy before: 508.
+#[must_use]
+pub fn loop_detected() -> Response<Text> {
+    with_status(StatusCode::LOOP_DETECTED)
+}
+
 /// The status that tells a client of `failure`.
 #[must_use]
 pub const fn status(failure: Failure) -> StatusCode {
@@ -123,6 +129,7 @@ fn with_status(status: StatusCode) -> Response<Text> {
         StatusCode::BAD_GATEWAY => "Bad Gateway\n",
         StatusCode::SERVICE_UNAVAILABLE => "Service Unavailable\n",
         StatusCode::GATEWAY_TIMEOUT => "Gateway Timeout\n",
+        StatusCode::LOOP_DETECTED => "Loop Detected\n",
         // RFC 9110 §15.3.5, §15.3.6, §15.4.5: these have no content.
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => "",
         other => other.canonical_reason().unwrap_or_default(),
@@ -260,6 +267,8 @@ mod tests {
         assert_eq!(refusal(&RequestError::NoHost).status(), 400);
         assert_eq!(not_found().status(), 404);
         assert_eq!(not_found().body().text(), "Not Found\n");
+        assert_eq!(loop_detected().status(), 508);
+        assert_eq!(loop_detected().body().text(), "Loop Detected\n");
         assert_eq!(
             refusal(&RequestError::NoHost).headers()[CONNECTION],
             "close"
