@@ -8,19 +8,29 @@ use std::{
 
 use http::{Response, header::HOST};
 use tightrope::{
-    forwarded::{Forwarded, ForwardedFor, ForwardedLayer, IdentityHeader, Trust},
+    forwarded::{
+        Forwarded, ForwardedElement, ForwardedFor, ForwardedLayer, IdentityHeader, Trust, Via,
+        ViaError, ViaLayer,
+    },
     proxy::{ExactPath, HostPattern, PathPrefix, Routes, check_request, respond},
 };
 use tower::{Layer, Service};
 
 use crate::{
-    config::{self, ConfigError, ForwardedMode},
+    config::{self, ConfigError, ForwardedHeader, ForwardedLines, ForwardedMode},
     place::{Answering, Body, Place},
     site::{ClientRequest, Site},
 };
 
 /// Resolves the client, writes its headers, and routes.
-pub(crate) type Frontend = Forwarded<Router>;
+pub(crate) type Frontend = Forwarded<Entrance>;
+
+/// The router, behind `Via` where that is written.
+#[derive(Clone)]
+pub(crate) enum Entrance {
+    Plain(Router),
+    Via(Via<Router>),
+}
 
 /// Sends each request to the place that its listener or its route names.
 #[derive(Clone)]
@@ -34,17 +44,46 @@ enum Target {
     Routes(Arc<Routes<Place>>),
 }
 
-/// The frontend of a listener.
-pub(crate) fn new(config: &config::Forwarded, target: Router) -> Frontend {
-    let mode = match config.mode {
-        ForwardedMode::Append => ForwardedFor::Append,
-        ForwardedMode::Replace => ForwardedFor::Replace,
+/// Makes the frontends of listeners.
+pub(crate) struct FrontendLayer {
+    forwarded: ForwardedLayer,
+    via: Option<ViaLayer>,
+}
+
+/// What `[forwarded]` says.
+pub(crate) fn layer(config: &config::Forwarded) -> Result<FrontendLayer, ConfigError> {
+    let mode = match (config.mode, config.lines) {
+        (ForwardedMode::Append, ForwardedLines::Join) => ForwardedFor::Append,
+        (ForwardedMode::Append, ForwardedLines::Another) => ForwardedFor::AppendLine,
+        (ForwardedMode::Replace, _) => ForwardedFor::Replace,
     };
-    ForwardedLayer::new(Trust::networks(config.trusted.iter().copied()))
+    let trust = match config.hops {
+        Some(hops) => Trust::hops(hops),
+        None => Trust::networks(config.trusted.iter().copied()),
+    };
+    let mut layer = ForwardedLayer::new(trust)
         .with_forwarded_for(mode)
-        .with_header(IdentityHeader::XForwardedPort)
-        .with_header(IdentityHeader::XRealIp)
-        .layer(target)
+        .without_header(IdentityHeader::XForwardedProto)
+        .without_header(IdentityHeader::XForwardedHost);
+    for header in &config.write {
+        layer = match header {
+            ForwardedHeader::XForwardedProto => layer.with_header(IdentityHeader::XForwardedProto),
+            ForwardedHeader::XForwardedHost => layer.with_header(IdentityHeader::XForwardedHost),
+            ForwardedHeader::XForwardedPort => layer.with_header(IdentityHeader::XForwardedPort),
+            ForwardedHeader::XRealIp => layer.with_header(IdentityHeader::XRealIp),
+            ForwardedHeader::XEnvoyExternalAddress => {
+                layer.with_header(IdentityHeader::XEnvoyExternalAddress)
+            }
+            ForwardedHeader::Forwarded => {
+                layer.with_forwarded(ForwardedElement::new().with_proto().with_host())
+            }
+        };
+    }
+    let via = config.via.as_deref().map(ViaLayer::new).transpose();
+    Ok(FrontendLayer {
+        forwarded: layer,
+        via: via.map_err(|error| ConfigError(format!("forwarded.via: {error}")))?,
+    })
 }
 
 /// The routes of a configuration, to sites that `site` finds by name.
@@ -72,6 +111,47 @@ pub(crate) fn routes(
         added.map_err(|error| refused(&error))?;
     }
     Ok(routes)
+}
+
+// === impl FrontendLayer ===
+
+impl Layer<Router> for FrontendLayer {
+    type Service = Frontend;
+
+    fn layer(&self, router: Router) -> Frontend {
+        self.forwarded.layer(match &self.via {
+            Some(via) => Entrance::Via(via.layer(router)),
+            None => Entrance::Plain(router),
+        })
+    }
+}
+
+// === impl Entrance ===
+
+impl Service<ClientRequest> for Entrance {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = <Router as Service<ClientRequest>>::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: ClientRequest) -> Self::Future {
+        match self {
+            Self::Plain(router) => router.call(request),
+            Self::Via(via) => {
+                let response = via.call(request);
+                Box::pin(async move {
+                    match response.await {
+                        Ok(response) => Ok(response),
+                        Err(ViaError::Inner(error)) => Err(error),
+                        Err(_) => Ok(respond::loop_detected().map(Body::from)),
+                    }
+                })
+            }
+        }
+    }
 }
 
 // === impl Router ===

@@ -18,6 +18,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::TaskTracker;
+use tower::Layer;
 
 use crate::{
     Shared,
@@ -116,6 +117,7 @@ impl Proxy {
         let log = AccessLog::open(&config.access_log)
             .await
             .map_err(|error| ConfigError(format!("access_log: {error}")))?;
+        let frontend = frontend::layer(&config.forwarded)?;
         let mut listeners = Vec::new();
         for listener in &config.listeners {
             let address = listener.address;
@@ -176,8 +178,7 @@ impl Proxy {
                 Some(site) => Router::site(Arc::clone(site)),
                 None => Router::routes(Arc::clone(&routes)),
             };
-            let frontend = frontend::new(&config.forwarded, target);
-            Settings::new(frontend, log.clone(), &config, listener)
+            Settings::new(frontend.layer(target), log.clone(), &config, listener)
         };
         for listener in &config.listeners {
             if let Some(server) = running.servers.get(&listener.address) {

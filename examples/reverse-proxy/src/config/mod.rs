@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use tightrope::forwarded::Cidr;
+use tightrope::forwarded::{Cidr, ViaLayer};
 
 mod health;
 mod outlier;
@@ -79,13 +79,40 @@ pub(crate) enum AccessLog {
     File(PathBuf),
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Forwarded {
     /// Peers whose X-Forwarded-* headers are believed; default nobody.
     #[serde(deserialize_with = "text::list")]
     pub(crate) trusted: Vec<Cidr>,
+    /// Instead: believe everybody, and take the entry with this number from the right for the client.
+    pub(crate) hops: Option<usize>,
     pub(crate) mode: ForwardedMode,
+    pub(crate) lines: ForwardedLines,
+    /// What is written besides X-Forwarded-For.
+    pub(crate) write: Vec<ForwardedHeader>,
+    /// Our name in Via; default none, and no Via.
+    pub(crate) via: Option<String>,
+}
+
+/// How the peer is appended to X-Forwarded-For.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ForwardedLines {
+    #[default]
+    Join,
+    Another,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ForwardedHeader {
+    XForwardedProto,
+    XForwardedHost,
+    XForwardedPort,
+    XRealIp,
+    XEnvoyExternalAddress,
+    Forwarded,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -241,6 +268,7 @@ impl Config {
         if let Some(admin) = &self.admin {
             admin.check()?;
         }
+        self.forwarded.check()?;
         self.timeouts.check()?;
         self.limits.check()
     }
@@ -257,6 +285,28 @@ impl Admin {
                 "admin: address `{}` is not on loopback; that needs a token",
                 self.address
             )));
+        }
+        Ok(())
+    }
+}
+
+impl Forwarded {
+    fn check(&self) -> Result<(), ConfigError> {
+        let fail = |message: &str| Err(ConfigError(format!("forwarded.{message}")));
+        match self.hops {
+            Some(0) => return fail("hops is 0"),
+            Some(_) if !self.trusted.is_empty() => return fail("hops: there is trusted already"),
+            _ => {}
+        }
+        if self.lines == ForwardedLines::Another && self.mode == ForwardedMode::Replace {
+            return fail("lines: it needs `mode = \"append\"`");
+        }
+        let mut written = self.write.iter().enumerate();
+        if written.any(|(number, header)| self.write[..number].contains(header)) {
+            return fail("write: a header is there twice");
+        }
+        if let Some(Err(error)) = self.via.as_deref().map(ViaLayer::new) {
+            return fail(&format!("via: {error}"));
         }
         Ok(())
     }
@@ -298,6 +348,24 @@ impl Limits {
 }
 
 // === impl Default ===
+
+impl Default for Forwarded {
+    fn default() -> Self {
+        Self {
+            trusted: Vec::new(),
+            hops: None,
+            mode: ForwardedMode::default(),
+            lines: ForwardedLines::default(),
+            write: vec![
+                ForwardedHeader::XForwardedProto,
+                ForwardedHeader::XForwardedHost,
+                ForwardedHeader::XForwardedPort,
+                ForwardedHeader::XRealIp,
+            ],
+            via: None,
+        }
+    }
+}
 
 impl Default for Timeouts {
     fn default() -> Self {

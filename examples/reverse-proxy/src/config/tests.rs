@@ -7,7 +7,9 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 27] = [
+const WITHOUT_DEFAULT: [&str; 29] = [
+    "hops",
+    "via",
     "upstream",
     "token",
     "path",
@@ -53,7 +55,57 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 54);
+    assert_eq!(shown, 56);
+}
+
+/// What `[forwarded]` is with these settings.
+fn forwarded(settings: &str) -> Result<Config, ConfigError> {
+    Config::parse(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"
+         [[upstream]]\nname = \"app\"\n[forwarded]\n{settings}"
+    ))
+}
+
+#[test]
+fn headers_of_clients_can_be_configured_and_what_makes_no_sense_is_refused_by_name() {
+    for settings in [
+        "",
+        "hops = 2\nlines = \"another\"\nvia = \"edge1\"",
+        "trusted = [\"10.0.0.0/8\"]\nmode = \"replace\"\nwrite = []",
+        "write = [\"forwarded\", \"x-envoy-external-address\"]",
+    ] {
+        assert_eq!(forwarded(settings).map(drop), Ok(()), "{settings}");
+    }
+    for (settings, words) in [
+        ("hops = 0", "hops is 0"),
+        (
+            "hops = 1\ntrusted = [\"10.0.0.0/8\"]",
+            "hops: there is trusted already",
+        ),
+        (
+            "lines = \"another\"\nmode = \"replace\"",
+            "lines: it needs `mode = \"append\"`",
+        ),
+        (
+            "write = [\"x-real-ip\", \"x-real-ip\"]",
+            "write: a header is there twice",
+        ),
+        (
+            "via = \"a b\"",
+            "via: `a b` is not a name for Via, such as edge1",
+        ),
+    ] {
+        let expected = format!(" forwarded.{words}");
+        assert_eq!(forwarded(settings).unwrap_err().0, expected);
+    }
+    for (settings, part) in [
+        ("hops = -1", "-1"),
+        ("lines = \"two\"", "`two`"),
+        ("write = [\"x-other\"]", "`x-other`"),
+    ] {
+        let words = forwarded(settings).unwrap_err().0;
+        assert!(words.starts_with("7: ") && words.contains(part), "{words}");
+    }
 }
 
 /// What `[upstream.health]` is with these settings.

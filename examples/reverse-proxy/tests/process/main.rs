@@ -7,6 +7,7 @@ mod capacity;
 mod configuration;
 mod demo;
 mod health;
+mod identity;
 mod outlier;
 mod program;
 mod proxy_protocol;
