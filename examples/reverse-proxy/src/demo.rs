@@ -75,6 +75,7 @@ Ctrl-C ends it.
                 address: listen,
                 upstream: Some("demo".to_owned()),
                 proxy_protocol: Vec::new(),
+                tls: Vec::new(),
             }],
             admin: Some(config::Admin {
                 address: admin,

@@ -88,7 +88,8 @@ impl Proxy {
     pub(crate) async fn announce(&self) {
         let running = self.running.lock().await;
         for server in running.servers.values() {
-            tracing::info!("accepting requests on http://{}", server.address());
+            let (scheme, address) = (server.scheme(), server.address());
+            tracing::info!("accepting requests on {scheme}://{address}");
         }
         if let Some(admin) = &running.admin {
             tracing::info!("administration on http://{}", admin.address());
@@ -118,9 +119,13 @@ impl Proxy {
             .await
             .map_err(|error| ConfigError(format!("access_log: {error}")))?;
         let frontend = frontend::layer(&config.forwarded)?;
-        let mut listeners = Vec::new();
+        let (mut listeners, mut acceptors) = (Vec::new(), HashMap::new());
         for listener in &config.listeners {
             let address = listener.address;
+            let acceptor = config::acceptor(&listener.tls);
+            let acceptor =
+                acceptor.map_err(|error| ConfigError(format!("listener `{address}`: {error}")))?;
+            acceptors.insert(address, acceptor);
             if !running.servers.contains_key(&address) {
                 listeners.push((listener, bind("listener", address).await?));
             }
@@ -178,7 +183,8 @@ impl Proxy {
                 Some(site) => Router::site(Arc::clone(site)),
                 None => Router::routes(Arc::clone(&routes)),
             };
-            Settings::new(frontend.layer(target), log.clone(), &config, listener)
+            let tls = acceptors.get(&listener.address).cloned().flatten();
+            Settings::new(frontend.layer(target), log.clone(), &config, listener, tls)
         };
         for listener in &config.listeners {
             if let Some(server) = running.servers.get(&listener.address) {

@@ -8,14 +8,16 @@ use http_body_util::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tightrope::forwarded::{
-    Peer, Trust,
+    Peer, Scheme, Trust,
     proxy_protocol::{ReceiveError, Receiver},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -45,6 +47,9 @@ pub(crate) struct Settings {
     pub(crate) log: AccessLog,
     http: http1::Builder,
     proxy_protocol: Receiver,
+    /// None where no TLS is spoken.
+    tls: Option<TlsAcceptor>,
+    handshake: Duration,
 }
 
 /// How long to wait when no connection can be accepted for want of file descriptors or memory.
@@ -78,6 +83,14 @@ impl Server {
     /// The address it serves.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it speaks: `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.settings.load().tls {
+            Some(_) => "https",
+            None => "http",
+        }
     }
 
     /// Serves all requests from now on by `settings`.
@@ -138,9 +151,37 @@ async fn serve(
             return;
         }
     };
+    let (tls, handshake) = {
+        let settings = settings.load();
+        (settings.tls.clone(), settings.handshake)
+    };
+    let Some(tls) = tls else {
+        return converse(stream, address, peer, &settings, &close).await;
+    };
+    let accepted = tokio::select! {
+        biased;
+        () = close.cancelled() => return,
+        accepted = timeout(handshake, tls.accept(stream)) => accepted,
+    };
+    let peer = peer.with_scheme(Scheme::Https);
+    match accepted {
+        Ok(Ok(stream)) => converse(stream, address, peer, &settings, &close).await,
+        Ok(Err(error)) => tracing::debug!(peer = %address, %error, "no TLS was spoken"),
+        Err(_elapsed) => tracing::debug!(peer = %address, "no TLS was spoken in time"),
+    }
+}
+
+/// Answers requests until the client or we have had enough.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    peer: Peer,
+    settings: &ArcSwap<Settings>,
+    close: &CancellationToken,
+) {
     let address = peer.socket_addr().unwrap_or(address);
     let http = settings.load().http.clone();
-    let service = service_fn(|request| handle(&settings, address, peer, request));
+    let service = service_fn(|request| handle(settings, address, peer, request));
     let connection = http
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
@@ -182,6 +223,7 @@ impl Settings {
         log: AccessLog,
         config: &Config,
         listener: &Listener,
+        tls: Option<TlsAcceptor>,
     ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -193,6 +235,8 @@ impl Settings {
             frontend,
             log,
             http,
+            tls,
+            handshake: config.timeouts.tls_handshake,
             proxy_protocol: Receiver::new(senders).with_timeout(config.timeouts.proxy_protocol),
         }
     }

@@ -18,6 +18,7 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tls;
 mod upstream;
 
 use self::text::parsed;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     outlier::Outlier,
     route::{Action, Rewriting, Route},
     strategy::Strategy,
+    tls::{Certificate, acceptor},
     upstream::{Endpoint, HostHeader, ProxyVersion, Upstream},
 };
 use crate::cli::Cli;
@@ -58,6 +60,9 @@ pub(crate) struct Listener {
     /// Peers that must say by the PROXY protocol who their client is; default nobody may.
     #[serde(default, deserialize_with = "text::list")]
     pub(crate) proxy_protocol: Vec<Cidr>,
+    /// What is shown to clients by TLS; default: it is not spoken.
+    #[serde(default)]
+    pub(crate) tls: Vec<Certificate>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -137,6 +142,9 @@ pub(crate) struct Timeouts {
     /// Until the PROXY header of a connection is complete, where one must come.
     #[serde(with = "humantime_serde")]
     pub(crate) proxy_protocol: Duration,
+    /// Until TLS is spoken on a connection, where it is.
+    #[serde(with = "humantime_serde")]
+    pub(crate) tls_handshake: Duration,
     /// Until the head of a request is complete.
     #[serde(with = "humantime_serde")]
     pub(crate) request_head: Duration,
@@ -206,6 +214,7 @@ impl Config {
                     .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
                 upstream: Some("default".to_owned()),
                 proxy_protocol: Vec::new(),
+                tls: Vec::new(),
             }],
             admin: cli.admin.map(|address| Admin {
                 address,
@@ -319,6 +328,7 @@ impl Timeouts {
             ("response_head", self.response_head),
             ("response_body", self.response_body),
             ("proxy_protocol", self.proxy_protocol),
+            ("tls_handshake", self.tls_handshake),
             ("request_head", self.request_head),
             ("request_body", self.request_body),
             ("pool_idle", self.pool_idle),
@@ -374,6 +384,7 @@ impl Default for Timeouts {
             response_head: Duration::from_secs(60),
             response_body: Duration::from_secs(60),
             proxy_protocol: Duration::from_secs(5),
+            tls_handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(30),
             request_body: Duration::from_secs(60),
             pool_idle: Duration::from_secs(60),

@@ -15,3 +15,4 @@ mod reload;
 mod rewrite;
 mod servers;
 mod stop;
+mod tls;
