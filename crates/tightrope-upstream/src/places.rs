@@ -54,9 +54,7 @@ impl Places {
     /// Whether fewer than `most` are taken, and than one on trial. For whom it is a matter of course
     /// that this may change at once.
     pub(crate) fn is_below(&self, most: usize) -> bool {
-        let word = self.word.load(Ordering::Relaxed);
-        let most = if word & ON_TRIAL == 0 { most } else { 1 };
-        count(word) < most
+        is_below(self.word.load(Ordering::Relaxed), most)
     }
 
     /// Takes one, however many are taken.
@@ -75,10 +73,9 @@ impl Places {
     pub(crate) fn take_within(&self, most: usize) -> Taken {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let most = if word & ON_TRIAL == 0 { most } else { 1 };
             let (next, taken) = if word & CLOSED != 0 {
                 (word, Taken::Closed)
-            } else if count(word) < most {
+            } else if is_below(word, most) {
                 (word + ONE, Taken::Yes)
             } else {
                 (word | WANTED, Taken::Full)
@@ -158,4 +155,9 @@ impl Left {
 
 const fn count(word: usize) -> usize {
     word / ONE
+}
+
+const fn is_below(word: usize, most: usize) -> bool {
+    let most = if word & ON_TRIAL == 0 { most } else { 1 };
+    count(word) < most
 }
