@@ -38,6 +38,11 @@ pub(crate) fn join_lines(
     name: &HeaderName,
     last: &str,
 ) -> Option<HeaderValue> {
+    if !headers.contains_key(name) {
+        return (!last.is_empty())
+            .then(|| HeaderValue::from_str(last).ok())
+            .flatten();
+    }
     let lines = || headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let all = || lines().chain((!last.is_empty()).then_some(last.as_bytes()));
     let length: usize = all().map(|line| line.len() + SEPARATOR.len()).sum();

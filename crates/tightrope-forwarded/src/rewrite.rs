@@ -138,11 +138,16 @@ impl Rewrite {
         let headers = request.headers_mut();
 
         let hop = peer.address().map(AddressText::new);
+        let client_address = match client.address() {
+            address if address == peer.address() => hop,
+            address => address.map(AddressText::new),
+        };
+        let client_value = || client_address.as_ref().and_then(AddressText::to_value);
         let hop = hop.as_ref().map_or("", AddressText::as_str);
         let list = if passes && !reads_forwarded && self.forwarded_for != ForwardedFor::Replace {
             self.extended(headers, &self.list, &peer, hop)
         } else {
-            Written::Instead(client.address().and_then(address_value))
+            Written::Instead(client_value())
         };
         let forwarded = element.map(|(hop, whole)| {
             if passes && reads_forwarded && self.forwarded_for != ForwardedFor::Replace {
@@ -168,6 +173,8 @@ impl Rewrite {
             doomed && !ours(name)
         });
 
+        // One growth of the map, not one for every few headers.
+        let _full = headers.try_reserve(WRITTEN);
         list.apply(headers, &self.list);
         if let Some(forwarded) = forwarded {
             forwarded.apply(headers, &FORWARDED);
@@ -181,9 +188,7 @@ impl Rewrite {
                     client.host_in_one_piece().and_then(|host| host.to_value())
                 }
                 IdentityHeader::XForwardedPort => port.map(HeaderValue::from),
-                IdentityHeader::XRealIp | IdentityHeader::XEnvoyExternalAddress => {
-                    client.address().and_then(address_value)
-                }
+                IdentityHeader::XRealIp | IdentityHeader::XEnvoyExternalAddress => client_value(),
             };
             set(headers, name, value);
         }
@@ -309,11 +314,11 @@ fn set(headers: &mut HeaderMap, name: &HeaderName, value: Option<HeaderValue>) {
     }
 }
 
-fn address_value(address: IpAddr) -> Option<HeaderValue> {
-    AddressText::new(address).to_value()
-}
+/// How many headers are written at the most: the list, `Forwarded`, and those of [`IdentityHeader`].
+const WRITTEN: usize = 7;
 
 /// An address as text, on the stack.
+#[derive(Clone, Copy)]
 struct AddressText {
     bytes: [u8; Self::MAX],
     length: usize,
@@ -328,9 +333,30 @@ impl AddressText {
             bytes: [0; Self::MAX],
             length: 0,
         };
-        // It fits, so this cannot fail.
-        let _ = write!(text, "{address}");
+        match address {
+            IpAddr::V4(address) => text.write_dotted(address.octets()),
+            // It fits, so this cannot fail.
+            IpAddr::V6(address) => drop(write!(text, "{address}")),
+        }
         text
+    }
+
+    /// What `Display` writes too, at a tenth of its instructions.
+    fn write_dotted(&mut self, octets: [u8; 4]) {
+        for octet in octets {
+            for power in [100, 10, 1] {
+                if octet >= power || power == 1 {
+                    self.push(b'0' + octet / power % 10);
+                }
+            }
+            self.push(b'.');
+        }
+        self.length -= 1;
+    }
+
+    const fn push(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
     }
 
     fn as_str(&self) -> &str {
@@ -362,6 +388,9 @@ mod tests {
     fn every_address_fits_on_the_stack() {
         for text in [
             "255.255.255.255",
+            "0.0.0.0",
+            "1.10.100.101",
+            "99.200.9.20",
             "::",
             "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
             "::ffff:255.255.255.255",

@@ -15,6 +15,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tokio::runtime;
 
 mod access_log;
@@ -34,6 +35,10 @@ use crate::{
     config::{Config, ConfigError},
     proxy::Proxy,
 };
+
+/// A proxy allocates and frees small pieces all the time: 15 % of its instructions with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

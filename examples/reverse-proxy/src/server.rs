@@ -55,6 +55,9 @@ pub(crate) struct Settings {
 /// How long to wait when no connection can be accepted for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many header lines hyper takes unless told otherwise.
+const HYPER_MAX_HEADERS: usize = 100;
+
 // === impl Server ===
 
 impl Server {
@@ -228,8 +231,11 @@ impl Settings {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(config.timeouts.request_head)
-            .max_buf_size(config.limits.head_bytes)
-            .max_headers(config.limits.headers);
+            .max_buf_size(config.limits.head_bytes);
+        // At its own default hyper keeps the lines of a head on the stack.
+        if config.limits.headers != HYPER_MAX_HEADERS {
+            http.max_headers(config.limits.headers);
+        }
         let senders = Trust::networks(listener.proxy_protocol.iter().copied());
         Self {
             frontend,
