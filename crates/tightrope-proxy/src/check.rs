@@ -67,8 +67,9 @@ pub fn check_request<B>(request: &Request<B>) -> Result<(), RequestError> {
         return Err(RequestError::Connect);
     }
     check_target(method, target)?;
-    check_host(target.authority(), request.version(), headers)?;
-    check_transfer_coding(headers)?;
+    let fields = Fields::of(headers);
+    fields.check_host(target.authority(), request.version())?;
+    fields.check_transfer_coding()?;
     // RFC 9110 §7.6.2: a request whose Max-Forwards is 0 MUST NOT be forwarded.
     if limits_forwards(method) && max_forwards(headers) == Some(0) {
         return Err(RequestError::MaxForwards);
@@ -89,48 +90,68 @@ fn check_target(method: &Method, target: &http::Uri) -> Result<(), RequestError>
     holds.then_some(()).ok_or(RequestError::InvalidTarget)
 }
 
-fn check_host(
-    authority: Option<&Authority>,
-    version: Version,
-    headers: &HeaderMap,
-) -> Result<(), RequestError> {
-    let mut fields = headers.get_all(HOST).iter();
-    let field = fields.next();
-    // RFC 9112 §3.2: more than one Host field is answered with 400, as is a missing one.
-    if fields.next().is_some() {
-        return Err(RequestError::SeveralHosts);
-    }
-    if let Some(field) = field
-        && !host::is_host_and_port(field.as_bytes())
-    {
-        return Err(RequestError::InvalidHost);
-    }
-    if let Some(authority) = authority
-        && !host::is_host_and_port(authority.as_str().as_bytes())
-    {
-        return Err(RequestError::InvalidHost);
-    }
-    match (authority, field) {
-        // RFC 9113 §8.3.1: a Host that differs from :authority makes the request malformed. In
-        // HTTP/1.1 the target wins instead (RFC 9112 §3.2.2).
-        (Some(authority), Some(field)) if version >= Version::HTTP_2 => field
-            .as_bytes()
-            .eq_ignore_ascii_case(authority.as_str().as_bytes())
-            .then_some(())
-            .ok_or(RequestError::SeveralHosts),
-        (None, None) if version >= Version::HTTP_11 => Err(RequestError::NoHost),
-        (Some(_), None) if version == Version::HTTP_11 => Err(RequestError::NoHost),
-        _ => Ok(()),
-    }
+/// What a head says of its host and its transfer coding, found in one pass.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a HeaderValue>,
+    has_several_hosts: bool,
+    coding: Option<&'a HeaderValue>,
+    has_several_codings: bool,
 }
 
-fn check_transfer_coding(headers: &HeaderMap) -> Result<(), RequestError> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    // RFC 9112 §6.1: chunked is applied once, and a coding that is not understood is answered with
-    // 501. The server decodes chunked alone, so any other would be lost on the way.
-    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    let holds = codings.next().is_none_or(is_chunked) && codings.next().is_none();
-    holds.then_some(()).ok_or(RequestError::TransferCoding)
+impl<'a> Fields<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            if *name == HOST {
+                fields.has_several_hosts |= fields.host.replace(value).is_some();
+            } else if *name == TRANSFER_ENCODING {
+                fields.has_several_codings |= fields.coding.replace(value).is_some();
+            }
+        }
+        fields
+    }
+
+    fn check_host(
+        &self,
+        authority: Option<&Authority>,
+        version: Version,
+    ) -> Result<(), RequestError> {
+        // RFC 9112 §3.2: more than one Host field is answered with 400, as is a missing one.
+        if self.has_several_hosts {
+            return Err(RequestError::SeveralHosts);
+        }
+        if let Some(field) = self.host
+            && !host::is_host_and_port(field.as_bytes())
+        {
+            return Err(RequestError::InvalidHost);
+        }
+        if let Some(authority) = authority
+            && !host::is_host_and_port(authority.as_str().as_bytes())
+        {
+            return Err(RequestError::InvalidHost);
+        }
+        match (authority, self.host) {
+            // RFC 9113 §8.3.1: a Host that differs from :authority makes the request malformed. In
+            // HTTP/1.1 the target wins instead (RFC 9112 §3.2.2).
+            (Some(authority), Some(field)) if version >= Version::HTTP_2 => field
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes())
+                .then_some(())
+                .ok_or(RequestError::SeveralHosts),
+            (None, None) if version >= Version::HTTP_11 => Err(RequestError::NoHost),
+            (Some(_), None) if version == Version::HTTP_11 => Err(RequestError::NoHost),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_transfer_coding(&self) -> Result<(), RequestError> {
+        // RFC 9112 §6.1: chunked is applied once, and a coding that is not understood is answered with
+        // 501. The server decodes chunked alone, so any other would be lost on the way.
+        let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        let holds = self.coding.is_none_or(is_chunked) && !self.has_several_codings;
+        holds.then_some(()).ok_or(RequestError::TransferCoding)
+    }
 }
 
 /// Whether Max-Forwards means something to the method (RFC 9110 §7.6.2).

@@ -8,8 +8,9 @@ use tightrope_upstream::{Classify, Failed, Failure, Fault, Outcome};
 /// A status of 500 or more is a failure of the endpoint, and 502, 503 and 504 one of a
 /// [gateway](Failure::Gateway); any other response is a success, also a 4xx,
 /// which is about the request. An error counts against the endpoint where the endpoint or the
-/// network on the way to it is at fault; what the client or this process did wrong counts as
-/// [`Outcome::Cancelled`], for nobody and against nobody.
+/// network on the way to it is at fault; what the client or this process did wrong, and a reused
+/// connection that was closed in between, count as [`Outcome::Cancelled`], for nobody and against
+/// nobody.
 ///
 /// [`Forward`](crate::Forward) reports by the same rule when it releases a pick.
 ///
@@ -66,6 +67,7 @@ mod tests {
             Failure::Downstream,
             Failure::DownstreamTimeout,
             Failure::Local,
+            Failure::Stale,
             Failure::Unavailable,
         ] {
             assert_eq!(of_failure(other), Outcome::Cancelled);

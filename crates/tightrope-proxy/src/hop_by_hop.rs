@@ -2,43 +2,29 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{
-        AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-        CONTENT_TYPE, EXPECT, FORWARDED, HOST, MAX_FORWARDS, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, TE, TRANSFER_ENCODING, VIA},
 };
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// Read by CGI programs as the environment variable `HTTP_PROXY` ("httpoxy").
-const PROXY: HeaderName = HeaderName::from_static("proxy");
-
-/// The fields that are meant for one hop even where `Connection` does not name them.
-const ONE_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    HTTP2_SETTINGS,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TE,
-    UPGRADE,
-];
 
 /// Removes from the fields of a request what is meant for this hop alone.
 ///
 /// `TE: trailers` is asked for again where the client asked for it. Content-Length and
 /// Transfer-Encoding are left to whoever writes the framing.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
-    let wants_trailers = has_token(headers, &TE, b"trailers");
-    strip(headers);
-    // RFC 9110 §10.1.1: answered by the server when it first reads the body.
-    headers.remove(EXPECT);
-    // RFC 9110 §11.7.2: credentials for a proxy that asked for them, which this one never does.
-    headers.remove(PROXY_AUTHORIZATION);
-    headers.remove(PROXY);
-    drop_underscores(headers);
+    let doomed = doomed(headers, |name| {
+        match name {
+            // RFC 9110 §10.1.1: answered by the server when it first reads the body.
+            "expect" => true,
+            // RFC 9110 §11.7.2: credentials for a proxy that asked for them, which this one never does.
+            "proxy-authorization" => true,
+            // Read by CGI programs as the environment variable `HTTP_PROXY` ("httpoxy").
+            "proxy" => true,
+            _ => has_underscore(name),
+        }
+    });
+    let wants_trailers = doomed.contains(&TE) && has_token(headers, &TE, b"trailers");
+    remove(headers, doomed);
     if wants_trailers {
         // RFC 9110 §10.1.4: TE is itself an option of the connection.
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -48,56 +34,83 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
 
 /// Removes from the fields of a response what is meant for this hop alone.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    strip(headers);
-    headers.remove(PROXY_AUTHENTICATE);
+    let doomed = doomed(headers, |name| name == "proxy-authenticate");
+    remove(headers, doomed);
 }
 
 /// Removes from a trailer section what must not be in one (RFC 9110 §6.5.1): framing, routing,
 /// authentication, how to read the content, and what ends at this hop.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
-    strip(trailers);
-    for name in [
-        AUTHORIZATION,
-        CACHE_CONTROL,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        EXPECT,
-        FORWARDED,
-        HOST,
-        MAX_FORWARDS,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        SET_COOKIE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        VIA,
-        X_REAL_IP,
-    ] {
-        trailers.remove(name);
-    }
-    remove_where(trailers, |name| name.as_str().starts_with("x-forwarded-"));
-    drop_underscores(trailers);
+    let doomed = doomed(trailers, |name| {
+        matches!(
+            name,
+            "authorization"
+                | "cache-control"
+                | "content-encoding"
+                | "content-length"
+                | "content-range"
+                | "content-type"
+                | "expect"
+                | "forwarded"
+                | "host"
+                | "max-forwards"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "set-cookie"
+                | "trailer"
+                | "transfer-encoding"
+                | "via"
+                | "x-real-ip"
+        ) || name.starts_with("x-forwarded-")
+            || has_underscore(name)
+    });
+    remove(trailers, doomed);
 }
 
-// RFC 9110 §7.6.1: Connection, what it names, and what it need not name.
-fn strip(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
-        headers.remove(name);
+/// The fields that end here: Connection, what it names, what it need not name (RFC 9110 §7.6.1), and
+/// what is `unwanted` besides. One pass, which allocates only where there is one.
+fn doomed(headers: &HeaderMap, unwanted: impl Fn(&str) -> bool) -> Vec<HeaderName> {
+    let mut doomed = Vec::new();
+    let mut names_others = false;
+    for (name, value) in headers {
+        let text = name.as_str();
+        if is_of_one_hop(text) || unwanted(text) {
+            names_others |= *name == CONNECTION && !is_plain(value);
+            doomed.push(name.clone());
+        }
     }
-    for name in ONE_HOP {
+    if names_others {
+        doomed.extend(named_by_connection(headers));
+    }
+    doomed
+}
+
+fn remove(headers: &mut HeaderMap, doomed: Vec<HeaderName>) {
+    for name in doomed {
         headers.remove(name);
     }
 }
 
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+/// Whether the field is meant for one hop even where `Connection` does not name it.
+fn is_of_one_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "http2-settings" | "keep-alive" | "proxy-connection" | "te" | "upgrade"
+    )
+}
+
+/// Whether a `Connection` names no field, as nearly all do.
+fn is_plain(connection: &HeaderValue) -> bool {
+    [&b"keep-alive"[..], b"close"]
+        .iter()
+        .any(|option| connection.as_bytes().eq_ignore_ascii_case(option))
+}
+
+fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     tokens(headers, &CONNECTION)
         .filter(|token| !token.eq_ignore_ascii_case(b"close"))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
-        // Those of one hop are removed anyway; leaving them out here spares the allocation.
-        .filter(|name| !ONE_HOP.contains(name) && !outlives_connection(name))
-        .collect()
+        .filter(|name| !outlives_connection(name))
 }
 
 /// The fields that a client must not make us drop: where the request goes, how long its body is,
@@ -116,16 +129,8 @@ fn outlives_connection(name: &HeaderName) -> bool {
 
 /// Names with an underscore become the name with a hyphen in servers that follow CGI, so a client
 /// could send what this proxy removes or writes.
-fn drop_underscores(headers: &mut HeaderMap) {
-    remove_where(headers, |name| name.as_str().contains('_'));
-}
-
-fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
-    // Allocates only where there is one.
-    let names: Vec<_> = headers.keys().filter(|&n| unwanted(n)).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
+fn has_underscore(name: &str) -> bool {
+    name.bytes().any(|byte| byte == b'_')
 }
 
 /// Whether the list in the fields called `name` has `token`, in whatever case.

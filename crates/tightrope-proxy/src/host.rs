@@ -68,7 +68,8 @@ pub(crate) fn is_host_and_port(authority: &[u8]) -> bool {
             authority.split_at(end.unwrap_or(authority.len()))
         }
     };
-    let names = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
+    let names =
+        |b: &u8| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~');
     let host_holds = !host.is_empty() && (host == b"[]" || host.iter().all(names));
     host_holds && (rest.is_empty() || rest.strip_prefix(b":").is_some_and(is_port))
 }

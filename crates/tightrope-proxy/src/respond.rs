@@ -3,7 +3,7 @@
 //! | failure | status |
 //! | --- | --- |
 //! | [`Unavailable`](Failure::Unavailable) | 503 |
-//! | [`Connect`](Failure::Connect), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response), [`Gateway`](Failure::Gateway) | 502 |
+//! | [`Connect`](Failure::Connect), [`Stale`](Failure::Stale), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response), [`Gateway`](Failure::Gateway) | 502 |
 //! | [`ConnectTimeout`](Failure::ConnectTimeout), [`HeadTimeout`](Failure::HeadTimeout), [`BodyTimeout`](Failure::BodyTimeout) | 504 |
 //! | [`Downstream`](Failure::Downstream) | 400 |
 //! | [`DownstreamTimeout`](Failure::DownstreamTimeout) | 408 |
@@ -100,6 +100,7 @@ pub const fn status(failure: Failure) -> StatusCode {
     match failure {
         Failure::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Connect
+        | Failure::Stale
         | Failure::Reset
         | Failure::Protocol
         | Failure::Response
@@ -210,6 +211,7 @@ mod tests {
             (Failure::Unavailable, 503),
             (Failure::Connect, 502),
             (Failure::ConnectTimeout, 504),
+            (Failure::Stale, 502),
             (Failure::Reset, 502),
             (Failure::Protocol, 502),
             (Failure::HeadTimeout, 504),

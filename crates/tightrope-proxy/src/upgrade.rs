@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Version,
+    Extensions, HeaderMap, HeaderValue, Version,
     header::{CONNECTION, UPGRADE},
     request::Parts,
 };
@@ -91,8 +91,8 @@ impl Upgrades {
 
 impl Asked {
     /// Takes the client's side out of the request.
-    pub(crate) fn new(protocol: &'static str, parts: &mut Parts) -> Option<Self> {
-        let client = parts.extensions.remove()?;
+    pub(crate) fn new(protocol: &'static str, extensions: &mut Extensions) -> Option<Self> {
+        let client = extensions.remove()?;
         Some(Self { protocol, client })
     }
 

@@ -26,6 +26,10 @@ pub enum Failure {
     Connect,
     /// No connection to the endpoint was made in time.
     ConnectTimeout,
+    /// A connection that had carried a request before ended before a response began: the endpoint
+    /// closed it while it was idle, which crossed the request (RFC 9112 §9.3.1). Nobody's fault, and
+    /// no sign of anything.
+    Stale,
     /// The connection ended before the response was complete.
     Reset,
     /// The endpoint sent something that is not a valid response.
@@ -109,7 +113,8 @@ impl Failure {
             | Self::Response
             | Self::Gateway => Fault::Upstream,
             Self::Downstream | Self::DownstreamTimeout => Fault::Downstream,
-            Self::Unavailable | Self::Local => Fault::Local,
+            // Counts for nobody, as what we did ourselves.
+            Self::Unavailable | Self::Stale | Self::Local => Fault::Local,
         }
     }
 
@@ -130,6 +135,7 @@ impl fmt::Display for Failure {
             Self::Unavailable => "no endpoint available",
             Self::Connect => "connect failed",
             Self::ConnectTimeout => "connect timed out",
+            Self::Stale => "reused connection was closed",
             Self::Reset => "connection ended early",
             Self::Protocol => "invalid response",
             Self::HeadTimeout => "no response head in time",

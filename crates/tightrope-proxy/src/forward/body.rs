@@ -17,8 +17,7 @@ use crate::{
     ForwardError, classify,
     forward::upload::Upload,
     hop_by_hop,
-    pool::{Connection, Key, Pool},
-    timeout::IdleTimer,
+    pool::{Connection, Pool},
 };
 
 /// The body of a response as it comes from the endpoint, frame by frame.
@@ -33,7 +32,8 @@ use crate::{
 pub struct ForwardBody {
     /// None after a failure, and for the response to an upgrade.
     incoming: Option<Incoming>,
-    idle: IdleTimer,
+    /// How long the endpoint may send nothing.
+    limit: Duration,
     upload: Option<Arc<Upload>>,
     lease: Option<Lease>,
     endpoint: Arc<Endpoint>,
@@ -61,11 +61,14 @@ impl ForwardBody {
     ) -> Self {
         let mut body = Self {
             incoming: Some(incoming),
-            idle: IdleTimer::new(limit),
+            limit,
             upload,
             endpoint: Arc::clone(lease.pick.endpoint()),
             lease: Some(lease),
         };
+        if let Some(lease) = &mut body.lease {
+            lease.connection.timer.progress();
+        }
         // Nobody polls a body that is empty from the start.
         body.finish_at_end();
         body
@@ -75,7 +78,7 @@ impl ForwardBody {
     pub(crate) const fn none(endpoint: Arc<Endpoint>) -> Self {
         Self {
             incoming: None,
-            idle: IdleTimer::new(Duration::MAX),
+            limit: Duration::MAX,
             upload: None,
             lease: None,
             endpoint,
@@ -108,8 +111,7 @@ impl ForwardBody {
         } = lease;
         pick.set_outcome(outcome);
         if is_reusable {
-            let endpoint = pick.endpoint();
-            pool.put(endpoint, Key::new(endpoint), connection);
+            pool.put(pick.endpoint(), connection);
         }
         if let Some(upload) = &self.upload {
             upload.hold(pick);
@@ -146,7 +148,9 @@ impl Body for ForwardBody {
         };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
-                this.idle.progress();
+                if let Some(lease) = &mut this.lease {
+                    lease.connection.timer.progress();
+                }
                 if let Some(trailers) = frame.trailers_mut() {
                     hop_by_hop::strip_trailers(trailers);
                     this.finish();
@@ -166,10 +170,16 @@ impl Body for ForwardBody {
                 this.finish();
                 Poll::Ready(None)
             }
-            Poll::Pending => this.idle.poll_expired(cx).map(|()| {
-                let error = ForwardError::new(Failure::BodyTimeout);
-                Some(Err(this.fail(error)))
-            }),
+            Poll::Pending => {
+                let Some(lease) = &mut this.lease else {
+                    return Poll::Pending;
+                };
+                let expired = lease.connection.timer.poll_expired(this.limit, cx);
+                expired.map(|()| {
+                    let error = ForwardError::new(Failure::BodyTimeout);
+                    Some(Err(this.fail(error)))
+                })
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! One request out, one response back.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc, task::Context};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{Extensions, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tightrope_upstream::{Endpoint, Failed, Failure, Pick, Picked};
@@ -12,10 +12,20 @@ use crate::{
     ForwardBody, ForwardConfig, ForwardError, Preamble, check_request, classify,
     error::BoxError,
     forward::{Outgoing, Upload, body::Lease, head, service::Shared},
-    pool::{Connection, Key, connect},
-    timeout,
+    pool::{Connection, connect},
+    timeout::poll_head_expired,
     upgrade::Asked,
 };
+
+/// What stays here while a request is out.
+struct Kept<B> {
+    version: Version,
+    extensions: Extensions,
+    /// The upgrade that was passed on.
+    protocol: Option<&'static str>,
+    /// The body, where there is nothing in it.
+    empty: Option<B>,
+}
 
 /// A response head, and what belongs to it.
 struct Answer {
@@ -28,17 +38,6 @@ struct Answer {
     upgrade: Option<Asked>,
 }
 
-/// What came of sending a request on one connection.
-enum Sent<B> {
-    Answered(Answer),
-    /// Nothing of the request was sent; it is as it was.
-    Unsent(Request<B>, hyper::Error),
-    /// The connection ended before the response head was complete. The request is as it was and
-    /// has no body.
-    Lost(Request<B>, hyper::Error),
-    Failed(ForwardError),
-}
-
 /// Forwards `picked`. Whatever happens to the future, its pick is released.
 pub(crate) async fn exchange<B>(
     shared: Arc<Shared>,
@@ -49,11 +48,8 @@ where
     B::Error: Into<BoxError>,
 {
     let (request, mut pick) = picked.into_parts();
-    let endpoint = Arc::clone(pick.endpoint());
-    match send(&shared, request, endpoint)
-        .await
-        .and_then(Answer::check)
-    {
+    let sent = send(&shared, request, Arc::clone(pick.endpoint())).await;
+    match sent.and_then(Answer::check) {
         Ok(answer) => Ok(answer.into_response(&shared, pick)),
         Err(error) => {
             pick.set_outcome(classify::of_failure(error.failure()));
@@ -62,10 +58,10 @@ where
     }
 }
 
-/// Sends `request` on a pooled connection or a new one, again only where that is safe.
+/// Sends `request` on a pooled connection or a new one, and on another where nothing of it was sent.
 async fn send<B>(
     shared: &Shared,
-    mut request: Request<B>,
+    request: Request<B>,
     endpoint: Arc<Endpoint>,
 ) -> Result<Answer, ForwardError>
 where
@@ -74,100 +70,130 @@ where
 {
     check_request(&request)
         .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
-    let is_idempotent = head::is_idempotent(request.method());
-    let key = Key::new(&endpoint);
-    // Connections in the pool began with nothing, or for somebody else.
+    let config = &shared.config;
     let preamble = request.extensions().get::<Preamble>().cloned();
-    let mut pooled = match preamble {
-        Some(_) => None,
-        None => shared.pool.take(&key),
+    let (mut connection, mut is_reused) = match open(shared, &endpoint, preamble.as_ref()).await {
+        Ok(opened) => opened,
+        Err(error) => return Err(error.with_unsent(request, endpoint)),
     };
+    let (kept, mut outgoing, upload) = Kept::depart(request, &endpoint, config);
     loop {
-        let is_reused = pooled.is_some();
-        let connection = match pooled.take() {
-            Some(connection) => connection,
-            None => {
-                let limit = shared.config.connect_timeout;
-                match connect(endpoint.address(), preamble.as_ref(), limit).await {
-                    Ok(connection) => connection,
-                    Err(error) => {
-                        return Err(ForwardError::from(error).with_unsent(request, endpoint));
-                    }
-                }
-            }
+        let expired = |timer: &mut _, cx: &mut Context<'_>| {
+            poll_head_expired(config.head_timeout, upload.as_deref(), timer, cx)
         };
-        request = match send_on(connection, request, &endpoint, &shared.config).await {
-            Sent::Answered(answer) => return Ok(answer),
-            Sent::Failed(error) => return Err(error),
+        let mut error = match connection.send(outgoing, expired).await {
+            Some(Ok(response)) => {
+                return Ok(Answer {
+                    response,
+                    connection,
+                    is_reusable: preamble.is_none(),
+                    upload,
+                    upgrade: kept.into_asked(),
+                });
+            }
+            Some(Err(error)) => error,
+            None => return Err(ForwardError::new(Failure::HeadTimeout)),
+        };
+        if let Some(error) = upload.as_deref().and_then(Upload::take_error) {
+            return Err(error);
+        }
+        let (message, error) = match error.take_message() {
+            None => return Err(kept.failure(error.into_error(), is_reused)),
             // The endpoint closed the connection while it was idle.
-            Sent::Unsent(request, _) if is_reused => {
-                pooled = shared.pool.take(&key);
-                request
+            Some(message) if is_reused => match open(shared, &endpoint, None).await {
+                Ok(opened) => {
+                    (connection, is_reused) = opened;
+                    outgoing = message;
+                    continue;
+                }
+                Err(error) => (message, error),
+            },
+            Some(message) => {
+                let error = ForwardError::new(Failure::Connect).with_source(error.into_error());
+                (message, error)
             }
-            Sent::Unsent(request, error) => {
-                return Err(ForwardError::new(Failure::Connect)
-                    .with_source(error)
-                    .with_unsent(request, endpoint));
-            }
-            // RFC 9112 §9.3.1: the close of an idle connection may cross the request, which may
-            // then be sent again if it is idempotent. Once: the next connection is a new one.
-            Sent::Lost(request, _) if is_reused && is_idempotent => request,
-            Sent::Lost(_, error) => return Err(ForwardError::exchange(error)),
         };
+        return Err(match kept.come_back(message, config) {
+            Some(request) => error.with_unsent(request, endpoint),
+            None => error,
+        });
     }
 }
 
-async fn send_on<B>(
-    mut connection: Connection,
-    request: Request<B>,
+/// A connection to `endpoint`, and whether it carried a request before.
+async fn open(
+    shared: &Shared,
     endpoint: &Endpoint,
-    config: &ForwardConfig,
-) -> Sent<B>
+    preamble: Option<&Preamble>,
+) -> Result<(Connection, bool), ForwardError> {
+    // Connections in the pool began with nothing, or for somebody else.
+    if preamble.is_none()
+        && let Some(connection) = shared.pool.take(endpoint)
+    {
+        return Ok((connection, true));
+    }
+    let limit = shared.config.connect_timeout;
+    let connection = connect(endpoint.address(), preamble, limit).await?;
+    Ok((connection, false))
+}
+
+// === impl Kept ===
+
+impl<B> Kept<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (mut parts, body) = request.into_parts();
-    let protocol = config.upgrades.asked(&parts, &body);
-    let head = head::request(&parts, &body, protocol, endpoint, config);
-    let (outgoing, upload, empty) = if body.is_end_stream() {
-        (Outgoing::empty(), None, Some(body))
-    } else {
-        let upload = Arc::new(Upload::new());
-        let limit = config.request_idle_timeout;
-        let outgoing = Outgoing::new(body, Arc::clone(&upload), limit);
-        (outgoing, Some(upload), None)
-    };
-    let response = connection.send(head.map(|()| outgoing));
-    let mut error = match timeout::head(response, config.head_timeout, upload.as_deref()).await {
-        Ok(Ok(response)) => {
-            return Sent::Answered(Answer {
-                response,
-                connection,
-                is_reusable: parts.extensions.get::<Preamble>().is_none(),
-                upload,
-                upgrade: protocol.and_then(|protocol| Asked::new(protocol, &mut parts)),
-            });
-        }
-        Ok(Err(error)) => error,
-        Err(_elapsed) => return Sent::Failed(ForwardError::new(Failure::HeadTimeout)),
-    };
-    if let Some(error) = upload.and_then(|upload| upload.take_error()) {
-        return Sent::Failed(error);
+    /// Makes the request that goes out of the one that came in.
+    fn depart(
+        request: Request<B>,
+        endpoint: &Endpoint,
+        config: &ForwardConfig,
+    ) -> (Self, Request<Outgoing>, Option<Arc<Upload>>) {
+        let (mut parts, body) = request.into_parts();
+        let version = parts.version;
+        let protocol = config.upgrades.asked(&parts, &body);
+        head::request(&mut parts, &body, protocol, endpoint, config);
+        let extensions = mem::take(&mut parts.extensions);
+        let (outgoing, upload, empty) = if body.is_end_stream() {
+            (Outgoing::empty(), None, Some(body))
+        } else {
+            let upload = Arc::new(Upload::new());
+            let limit = config.request_idle_timeout;
+            let outgoing = Outgoing::new(body, Arc::clone(&upload), limit);
+            (outgoing, Some(upload), None)
+        };
+        let kept = Self {
+            version,
+            extensions,
+            protocol,
+            empty,
+        };
+        (kept, Request::from_parts(parts, outgoing), upload)
     }
-    let unsent = error.take_message();
-    let error_of = |error: hyper::client::conn::TrySendError<_>| error.into_error();
-    match (unsent, empty) {
-        (Some(_), Some(body)) => Sent::Unsent(Request::from_parts(parts, body), error_of(error)),
-        (Some(message), None) => match message.into_body().into_unsent() {
-            Some(body) => Sent::Unsent(Request::from_parts(parts, body), error_of(error)),
-            None => Sent::Failed(ForwardError::exchange(error_of(error))),
-        },
-        (None, Some(body)) => match error_of(error) {
-            error if error.is_parse() => Sent::Failed(ForwardError::exchange(error)),
-            error => Sent::Lost(Request::from_parts(parts, body), error),
-        },
-        (None, None) => Sent::Failed(ForwardError::exchange(error_of(error))),
+
+    /// Makes the request that came in of the one that did not go out after all. What ended at this
+    /// hop stays away.
+    fn come_back(self, message: Request<Outgoing>, config: &ForwardConfig) -> Option<Request<B>> {
+        let (mut parts, outgoing) = message.into_parts();
+        head::restore(&mut parts, self.version, config);
+        parts.extensions = self.extensions;
+        let body = self.empty.or_else(|| outgoing.into_unsent())?;
+        Some(Request::from_parts(parts, body))
+    }
+
+    /// The upgrade that the client asked for.
+    fn into_asked(mut self) -> Option<Asked> {
+        Asked::new(self.protocol?, &mut self.extensions)
+    }
+
+    /// Why there is no response.
+    fn failure(&self, error: hyper::Error, is_reused: bool) -> ForwardError {
+        // RFC 9112 §9.3.1: the close of an idle connection may cross a request.
+        if is_reused && self.empty.is_some() && !error.is_parse() {
+            return ForwardError::new(Failure::Stale).with_source(error);
+        }
+        ForwardError::exchange(error)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The heads of requests and responses, as they leave this proxy.
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, StatusCode, Uri, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, COOKIE, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE, VIA,
     },
@@ -15,25 +15,26 @@ use crate::{ForwardConfig, HostPolicy, check, hop_by_hop};
 
 // === Requests ===
 
-/// The head that goes out for the one that came in, which stays as it was.
+/// Makes the head that came in the one that goes out.
 pub(crate) fn request<B: Body>(
-    parts: &Parts,
+    parts: &mut Parts,
     body: &B,
     upgrade: Option<&'static str>,
     endpoint: &Endpoint,
     config: &ForwardConfig,
-) -> Request<()> {
-    let mut headers = parts.headers.clone();
-    let had_framing =
-        headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
-    hop_by_hop::strip_request(&mut headers);
-    headers.insert(HOST, host(parts, endpoint, &config.host));
-    frame(&mut headers, body, had_framing);
+) {
+    let host = host(parts, endpoint, &config.host);
+    let headers = &mut parts.headers;
+    hop_by_hop::strip_request(headers);
+    if let Some(host) = host {
+        headers.insert(HOST, host);
+    }
+    frame(headers, body);
     if parts.version == Version::HTTP_2 {
-        join_cookies(&mut headers);
+        join_cookies(headers);
     }
     if check::limits_forwards(&parts.method)
-        && let Some(left) = check::max_forwards(&headers)
+        && let Some(left) = check::max_forwards(headers)
     {
         // RFC 9110 §7.6.2: forwarded with one less.
         headers.insert(MAX_FORWARDS, left.saturating_sub(1).into());
@@ -45,17 +46,40 @@ pub(crate) fn request<B: Body>(
         headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static(protocol));
     }
-    let mut request = Request::new(());
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = origin_form(&parts.uri);
-    *request.headers_mut() = headers;
-    request
+    origin_form(&mut parts.uri);
+    // RFC 9110 §2.5: each hop has its own version.
+    parts.version = Version::HTTP_11;
+}
+
+/// Takes back from a head that was not sent after all what another attempt would add again. What
+/// ended at this hop stays away.
+pub(crate) fn restore(parts: &mut Parts, received_in: Version, config: &ForwardConfig) {
+    let headers = &mut parts.headers;
+    if config.via.is_some() {
+        let mut entries: Vec<HeaderValue> = headers.get_all(VIA).iter().cloned().collect();
+        entries.pop();
+        headers.remove(VIA);
+        for entry in entries {
+            headers.append(VIA, entry);
+        }
+    }
+    if check::limits_forwards(&parts.method)
+        && let Some(left) = check::max_forwards(headers)
+    {
+        headers.insert(MAX_FORWARDS, left.saturating_add(1).into());
+    }
+    parts.version = received_in;
 }
 
 /// RFC 9112 §6.3: exactly one field says how long the body is, and it is the body that says it.
-fn frame<B: Body>(headers: &mut HeaderMap, body: &B, had_framing: bool) {
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(TRANSFER_ENCODING);
+fn frame<B: Body>(headers: &mut HeaderMap, body: &B) {
+    let had_framing = headers
+        .keys()
+        .any(|name| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING);
+    if had_framing {
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
+    }
     if body.is_end_stream() {
         if had_framing {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -67,18 +91,17 @@ fn frame<B: Body>(headers: &mut HeaderMap, body: &B, had_framing: bool) {
     }
 }
 
-fn host(parts: &Parts, endpoint: &Endpoint, policy: &HostPolicy) -> HeaderValue {
-    let asked = || {
-        // RFC 9112 §3.2.2: the host of an absolute target replaces the Host field.
-        let target = parts.uri.authority();
-        target
-            .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
-            .or_else(|| parts.headers.get(HOST).cloned())
-    };
+/// The host that the endpoint is told, where it is another than the field says.
+fn host(parts: &Parts, endpoint: &Endpoint, policy: &HostPolicy) -> Option<HeaderValue> {
     match policy {
-        HostPolicy::Fixed(host) => host.clone(),
-        HostPolicy::Keep => asked().unwrap_or_else(|| address(endpoint)),
-        HostPolicy::Endpoint => address(endpoint),
+        HostPolicy::Fixed(host) => Some(host.clone()),
+        HostPolicy::Endpoint => Some(address(endpoint)),
+        HostPolicy::Keep => match parts.uri.authority() {
+            // RFC 9112 §3.2.2: the host of an absolute target replaces the Host field.
+            Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+            None if parts.headers.contains_key(HOST) => None,
+            None => Some(address(endpoint)),
+        },
     }
 }
 
@@ -90,13 +113,13 @@ fn address(endpoint: &Endpoint) -> HeaderValue {
     }
 }
 
-fn origin_form(target: &Uri) -> Uri {
+fn origin_form(target: &mut Uri) {
     if target.authority().is_none() {
-        return target.clone();
+        return;
     }
     let mut parts = http::uri::Parts::default();
     parts.path_and_query = target.path_and_query().cloned();
-    Uri::from_parts(parts).unwrap_or_default()
+    *target = Uri::from_parts(parts).unwrap_or_default();
 }
 
 /// RFC 9113 §8.2.3: HTTP/2 may split the cookies, HTTP/1.1 has them in one field.
@@ -113,14 +136,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
         headers.insert(COOKIE, joined);
     }
-}
-
-/// RFC 9110 §9.2.2.
-pub(crate) fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    )
 }
 
 // === Responses ===
@@ -154,32 +169,51 @@ pub(crate) fn response(parts: &mut response::Parts) -> Result<(), FramingError> 
 /// hyper checks what it needs to read the body itself; this refuses what it reads in one way and the
 /// next recipient might read in another.
 fn unframe(headers: &mut HeaderMap) -> Result<(), FramingError> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
+    let (mut codings, mut lengths) = (0, 0);
+    let (mut is_chunked, mut is_plain) = (true, true);
+    for (name, value) in &*headers {
+        if *name == TRANSFER_ENCODING {
+            codings += 1;
+            is_chunked &= value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        } else if *name == CONTENT_LENGTH {
+            lengths += 1;
+            is_plain &= is_number(value.as_bytes());
+        }
+    }
+    if codings > 0 {
         // RFC 9112 §6.1: no coding but chunked was asked for, and it is applied once.
-        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        if codings > 1 || !is_chunked {
             return Err(FramingError::TransferEncoding);
         }
         // RFC 9112 §6.3: ought to be handled as an error.
-        if headers.contains_key(CONTENT_LENGTH) {
+        if lengths > 0 {
             return Err(FramingError::Both);
         }
         headers.remove(TRANSFER_ENCODING);
     }
+    match lengths {
+        0 => Ok(()),
+        1 if is_plain => Ok(()),
+        _ => join_lengths(headers),
+    }
+}
+
+/// RFC 9112 §6.3: one number that stands there several times counts once.
+fn join_lengths(headers: &mut HeaderMap) -> Result<(), FramingError> {
     let mut lengths = headers
         .get_all(CONTENT_LENGTH)
         .into_iter()
         .flat_map(|value| value.as_bytes().split(|&b| b == b','))
         .map(<[u8]>::trim_ascii);
-    let Some(first) = lengths.next() else {
-        return Ok(());
-    };
-    let is_one = lengths.all(|length| length == first);
-    let is_number = !first.is_empty() && first.iter().all(u8::is_ascii_digit);
-    if !is_one || !is_number {
+    let first = lengths.next().unwrap_or_default();
+    if !is_number(first) || !lengths.all(|length| length == first) {
         return Err(FramingError::ContentLength);
     }
     let length = HeaderValue::from_bytes(first).map_err(|_| FramingError::ContentLength)?;
     headers.insert(CONTENT_LENGTH, length);
     Ok(())
+}
+
+fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }

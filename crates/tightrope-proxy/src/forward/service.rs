@@ -22,13 +22,14 @@ use crate::{
 /// Cheap to clone; all clones share one pool of connections. Always ready.
 ///
 /// A connection is taken from the pool or made before the request is touched, so a request that
-/// could not be sent comes back as it was, in the [`ForwardError`]. The pick moves into the body of
-/// the response, or into the tunnel of an upgrade, and is released when that ends or is dropped.
+/// could not be sent comes back in the [`ForwardError`]: as it was where there was no connection, without
+/// what ended at this hop where the connection closed before anything was sent. The pick moves into the body
+/// of the response, or into the tunnel of an upgrade, and is released when that ends or is dropped.
 ///
 /// A pooled connection may be closed by the endpoint just as a request goes out on it. Where
-/// nothing was sent another connection is used; where the request has no body and its method is
-/// idempotent (RFC 9110 §9.2.2) and no response came, it is sent once more on a new connection to
-/// the same endpoint. Nothing else is ever sent twice.
+/// nothing was sent another connection is used. Where that is not certain the attempt ends with
+/// [`Failure::Stale`](tightrope_upstream::Failure::Stale), which speaks against nobody; a retry layer may send the
+/// request again where it is idempotent. Nothing is ever sent twice here.
 ///
 /// Dropping the last clone closes the idle connections and ends the tunnels. Bodies that are still
 /// streamed go on.

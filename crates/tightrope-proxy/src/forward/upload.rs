@@ -24,8 +24,8 @@ pub(crate) struct Outgoing {
 enum Inner {
     Empty,
     /// Not polled yet, so that it can be given back as what it was.
-    Unsent(Box<dyn AnyBody>, Arc<Upload>, IdleTimer),
-    Started(Pin<Box<dyn AnyBody>>, Arc<Upload>, IdleTimer),
+    Unsent(Box<dyn AnyBody>, Arc<Upload>, Duration),
+    Started(Pin<Box<dyn AnyBody>>, Arc<Upload>, Duration, IdleTimer),
 }
 
 /// [`Body`], of any error, which can be told what it really is.
@@ -84,7 +84,7 @@ impl Outgoing {
         B::Error: Into<BoxError>,
     {
         Self {
-            body: Inner::Unsent(Box::new(body), upload, IdleTimer::new(limit)),
+            body: Inner::Unsent(Box::new(body), upload, limit),
         }
     }
 
@@ -101,7 +101,9 @@ impl Outgoing {
 
     fn start(&mut self) {
         self.body = match mem::replace(&mut self.body, Inner::Empty) {
-            Inner::Unsent(body, upload, idle) => Inner::Started(Box::into_pin(body), upload, idle),
+            Inner::Unsent(body, upload, limit) => {
+                Inner::Started(Box::into_pin(body), upload, limit, IdleTimer::default())
+            }
             other => other,
         };
     }
@@ -116,7 +118,7 @@ impl Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         self.start();
-        let Inner::Started(body, upload, idle) = &mut self.body else {
+        let Inner::Started(body, upload, limit, idle) = &mut self.body else {
             return Poll::Ready(None);
         };
         match body.as_mut().poll_frame(cx) {
@@ -138,7 +140,7 @@ impl Body for Outgoing {
             }
             Poll::Pending => {
                 upload.turn(Turn::Client);
-                idle.poll_expired(cx).map(|()| {
+                idle.poll_expired(*limit, cx).map(|()| {
                     upload.fail(ForwardError::new(Failure::DownstreamTimeout));
                     Some(Err(UploadError))
                 })
@@ -165,7 +167,7 @@ impl Body for Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        if let Inner::Unsent(_, upload, _) | Inner::Started(_, upload, _) = &self.body {
+        if let Inner::Unsent(_, upload, ..) | Inner::Started(_, upload, ..) = &self.body {
             upload.finish();
         }
     }

@@ -2,17 +2,18 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use tightrope_upstream::{Endpoint, Record};
+use tightrope_upstream::{Address, Endpoint, Record};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
 
-use crate::pool::{Connection, Key};
+use crate::pool::Connection;
 
 /// The idle connections to all endpoints, the one used last taken first.
 ///
@@ -28,7 +29,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct State {
-    idle: HashMap<Key, Idle>,
+    /// By the serial of the record of the endpoint.
+    idle: HashMap<u64, Idle, BuildHasherDefault<SerialHasher>>,
     reaper: Option<Reaper>,
 }
 
@@ -36,8 +38,14 @@ struct State {
 #[derive(Debug)]
 struct Idle {
     record: Weak<Record>,
+    /// Where they lead: an update may change the address of an endpoint.
+    address: Address,
     connections: Vec<(Connection, Instant)>,
 }
+
+/// Serials are counted up, so they spread over the map as they are.
+#[derive(Debug, Default)]
+struct SerialHasher(u64);
 
 /// The task that closes what is idle for too long; dropping it ends the task.
 #[derive(Debug)]
@@ -63,9 +71,13 @@ impl Pool {
     }
 
     /// A connection that is ready for a request.
-    pub(crate) fn take(&self, key: &Key) -> Option<Connection> {
+    pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<Connection> {
         let mut state = self.lock();
-        let connections = &mut state.idle.get_mut(key)?.connections;
+        let idle = state.idle.get_mut(&endpoint.record().serial())?;
+        if idle.address != *endpoint.address() {
+            return None;
+        }
+        let connections = &mut idle.connections;
         for at in (0..connections.len()).rev() {
             let connection = &connections[at].0;
             if connection.is_closed() {
@@ -79,16 +91,24 @@ impl Pool {
 
     /// Keeps a connection whose response ended, for the next request. Must be called within a
     /// runtime, for the task that closes it should none come.
-    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, key: Key, connection: Connection) {
+    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Connection) {
         if self.max_idle == 0 || self.idle_timeout.is_zero() || connection.is_closed() {
             return;
         }
         let mut state = self.lock();
-        let idle = state.idle.entry(key).or_insert_with(|| Idle {
+        let serial = endpoint.record().serial();
+        let idle = state.idle.entry(serial).or_insert_with(|| Idle {
             record: Arc::downgrade(endpoint.record()),
+            address: endpoint.address().clone(),
             connections: Vec::new(),
         });
-        let excess = (idle.connections.len() >= self.max_idle).then(|| idle.connections.remove(0));
+        let mut excess = Vec::new();
+        if idle.address != *endpoint.address() {
+            idle.address = endpoint.address().clone();
+            excess.append(&mut idle.connections);
+        } else if idle.connections.len() >= self.max_idle {
+            excess.push(idle.connections.remove(0));
+        }
         idle.connections.push((connection, Instant::now()));
         // A task that ended without saying so went down with its runtime.
         if state.reaper.as_ref().is_none_or(Reaper::is_finished) {
@@ -125,6 +145,25 @@ impl Pool {
             return None;
         }
         Some(next)
+    }
+}
+
+// === impl SerialHasher ===
+
+impl Hasher for SerialHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64((*byte).into());
+        }
+    }
+
+    fn write_u64(&mut self, serial: u64) {
+        // The map looks at the highest bits too.
+        self.0 = (self.0 ^ serial).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

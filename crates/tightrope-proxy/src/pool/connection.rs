@@ -1,5 +1,11 @@
 //! One connection of HTTP/1.1.
 
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll},
+};
+
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -11,7 +17,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::forward::Outgoing;
+use crate::{forward::Outgoing, timeout::IdleTimer};
 
 /// The largest response head that is read, and the most that is read ahead of a body.
 const MAX_BUFFER: usize = 128 * 1024;
@@ -20,6 +26,8 @@ const MAX_BUFFER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: http1::SendRequest<Outgoing>,
+    /// Measures how long its endpoint keeps us waiting, request after request.
+    pub(crate) timer: IdleTimer,
     _task: Task,
 }
 
@@ -44,6 +52,7 @@ impl Connection {
         });
         Ok(Self {
             sender,
+            timer: IdleTimer::default(),
             _task: Task(task.abort_handle()),
         })
     }
@@ -59,11 +68,22 @@ impl Connection {
     }
 
     /// Sends `request`; gives it back where that was not even begun.
+    ///
+    /// None is returned where `expired` is ready first, which is asked with the timer each time there is no
+    /// response yet.
     pub(crate) async fn send(
         &mut self,
         request: Request<Outgoing>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
-        self.sender.try_send_request(request).await
+        mut expired: impl FnMut(&mut IdleTimer, &mut Context<'_>) -> Poll<()>,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Outgoing>>>> {
+        let mut response = pin!(self.sender.try_send_request(request));
+        self.timer.progress();
+        let timer = &mut self.timer;
+        poll_fn(|cx| match response.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => expired(timer, cx).map(|()| None),
+        })
+        .await
     }
 }
 

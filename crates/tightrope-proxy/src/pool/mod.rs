@@ -3,11 +3,9 @@
 mod cache;
 mod connect;
 mod connection;
-mod key;
 
 pub(crate) use self::{
     cache::Pool,
     connect::{ConnectError, connect},
     connection::Connection,
-    key::Key,
 };

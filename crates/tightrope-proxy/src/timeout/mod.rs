@@ -3,4 +3,4 @@
 mod head;
 mod idle;
 
-pub(crate) use self::{head::head, idle::IdleTimer};
+pub(crate) use self::{head::poll_head_expired, idle::IdleTimer};
