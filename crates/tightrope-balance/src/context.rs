@@ -164,6 +164,14 @@ impl<'r> Context<'r> {
             .is_some_and(|attempt| attempt.has_tried(endpoint.id()))
     }
 
+    /// Tells whoever follows the attempt that it goes there.
+    #[inline]
+    pub(crate) fn goes_to(&self, endpoint: &Endpoint) {
+        if let Some(attempt) = self.attempt {
+            attempt.goes_to(endpoint.id());
+        }
+    }
+
     /// Whether somebody was chosen for this request before.
     #[inline]
     #[must_use]

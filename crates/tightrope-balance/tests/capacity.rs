@@ -20,7 +20,7 @@ use tightrope_balance::{
     RoundRobin, Strategy, WhenFull,
 };
 use tightrope_upstream::{
-    Change, EndpointSpec, Failed, Failure, Health, Pick, PickError, Picked, Upstream,
+    Attempt, Change, EndpointSpec, Failed, Failure, Health, Pick, PickError, Picked, Upstream,
 };
 use tokio::time::Instant;
 use tower::{Service, ServiceExt, service_fn, util::ServiceFn};
@@ -76,6 +76,35 @@ fn refused(answer: Answer) -> PickError {
         BalanceError::Pick(error) => error,
         error => panic!("{error}"),
     }
+}
+
+#[tokio::test]
+async fn who_follows_an_attempt_learns_where_it_goes_as_soon_as_that_is_chosen() {
+    let upstream = limited(&[1]);
+    let keep = service_fn(|picked: Picked<Attempt>| {
+        let (_, pick) = picked.into_parts();
+        std::future::ready(Ok::<_, Infallible>(pick))
+    });
+    let mut balance = Balance::new(&upstream, RoundRobin::new(), keep)
+        .with_queue(queue(1, SECOND))
+        .with_context(|attempt: &Attempt| Context::new().with_attempt(attempt));
+    let (first, to) = Attempt::first().followed();
+    let answer = balance.call(first);
+    assert_eq!(to.endpoint(), Some(&id(0)));
+    let pick = answer.await.unwrap();
+    // The next one waits.
+    let (second, to) = Attempt::first().followed();
+    let mut answer = Box::pin(balance.call(second));
+    let mut task = Task::from_waker(Waker::noop());
+    assert!(answer.as_mut().poll(&mut task).is_pending());
+    assert_eq!(to.endpoint(), None);
+    // To see what would be picked is no pick.
+    let (asked, nowhere) = Attempt::first().followed();
+    balance.explain(&asked);
+    assert_eq!(nowhere.endpoint(), None);
+    drop(pick);
+    drop(answer.await.unwrap());
+    assert_eq!(to.endpoint(), Some(&id(0)));
 }
 
 #[test]

@@ -1,54 +1,74 @@
 //! Attempts on other endpoints, where that is safe.
 //!
-//! [`Retry`] stands before a balancer. When an attempt ends with an error that gives the request
-//! back, because it is certain that no byte of it reached an endpoint (the connection could not
-//! be made), the request goes again, to an endpoint that was not tried yet. That is safe for every
-//! method and every body, and nothing is buffered for it.
+//! [`Retry`] stands before a balancer and sends a request again, to an endpoint that was not tried
+//! yet:
+//!
+//! - Whatever it is, when an attempt ends with an error that gives the request back, because it is
+//!   certain that no byte of it reached an endpoint (the connection could not be made). Nothing is
+//!   buffered for that.
+//! - When it may have been sent, only if carrying it out twice does no harm (RFC 9110 §9.2.2), its
+//!   body is short enough to be [kept](Replay), the result is one of the [`Condition`]s, and
+//!   the [`Budget`] has something left. Where the endpoint closed a connection that was idle just as the
+//!   request went out on it, the first two are enough.
+//!
+//! When there is nobody else to try the client gets what came of the last attempt: a 503 stays that
+//! 503.
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
-//! use http::Request;
-//! use tightrope_retry::{Retry, attempt};
+//! use http::{Request, Response, StatusCode};
+//! use tightrope_retry::{Replay, Retry, attempt};
 //! use tightrope_upstream::{Failed, Failure, TakeUnsent, Unsent};
 //! use tower::{Service, ServiceExt, service_fn};
-//! # use tightrope_upstream::{Change, Endpoint, EndpointSpec, Upstream};
 //! # #[derive(Debug)]
-//! # struct Refused(Option<Unsent<Request<()>>>);
-//! # impl Failed for Refused { fn failure(&self) -> Failure { Failure::Connect } }
-//! # impl TakeUnsent<Request<()>> for Refused {
-//! #     fn take_unsent(&mut self) -> Option<Unsent<Request<()>>> { self.0.take() }
-//! # }
+//! # struct Never;
+//! # impl Failed for Never { fn failure(&self) -> Failure { Failure::Local } }
+//! # impl<R> TakeUnsent<R> for Never { fn take_unsent(&mut self) -> Option<Unsent<R>> { None } }
+//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let upstream = Upstream::new("api");
-//! # upstream.apply(Change::new().add(EndpointSpec::new("10.0.0.1:80".parse()?)))?;
-//! # let endpoint = Arc::clone(&upstream.snapshot().members()[0]);
-//! // Stands for balancer and forwarder; the first endpoint refuses.
-//! let inner = service_fn(move |request: Request<()>| {
-//!     let (number, endpoint) = (attempt(&request).number(), Arc::clone(&endpoint));
-//!     async move {
-//!         match number {
-//!             1 => Err(Refused(Some(Unsent::new(request, endpoint)))),
-//!             _ => Ok(format!("answered at attempt {number}")),
-//!         }
+//! // Stands for balancer and forwarder; the first endpoint is overloaded.
+//! let inner = service_fn(async |request: Request<Replay<String>>| {
+//!     let number = attempt(&request).number();
+//!     let mut response = Response::new(format!("answered at attempt {number}"));
+//!     if number == 1 {
+//!         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
 //!     }
+//!     Ok::<_, Never>(response)
 //! });
 //! let mut retry = Retry::new(inner);
-//! let answer = retry.ready().await.unwrap().call(Request::new(())).await.unwrap();
-//! assert_eq!(answer, "answered at attempt 2");
+//! let request = Request::new(String::new());
+//! let answer = retry.ready().await.unwrap().call(request).await.unwrap();
+//! assert_eq!(answer.body(), "answered at attempt 2");
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! The balancer learns of earlier attempts by [`attempt`], in the closure that tells it what it may
-//! know of a request: `Context::new().with_attempt(attempt(request))`.
+//! know of a request: `Context::new().with_attempt(attempt(request))`, and tells through the same
+//! where it sends the request.
 //!
-//! What this crate does not do yet: send a request again that may have reached an endpoint, hedge,
-//! or wait between attempts.
+//! | when you want | use |
+//! | --- | --- |
+//! | to send requests again | [`RetryLayer`], [`Retry`] |
+//! | to say which, and after what | [`RetryOn`], [`Condition`], or a [`Policy`] of your own |
+//! | to bound the load that this adds | [`Budget`] |
+//!
+//! What this crate does not do: choose the endpoint, or tell what an attempt came to. A response that has
+//! begun is never taken back, so one that breaks in its body is not sent again.
 
+mod budget;
+mod error;
+mod policy;
+mod replay;
 mod service;
 
-pub use crate::service::{ResponseFuture, Retry, RetryLayer};
+pub use crate::{
+    budget::{Budget, BudgetError},
+    policy::{Condition, ConditionError, Policy, RetryOn},
+    replay::Replay,
+    service::{ResponseFuture, Retry, RetryLayer},
+};
 
 use http::Request;
 use tightrope_upstream::Attempt;

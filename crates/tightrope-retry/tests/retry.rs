@@ -2,163 +2,297 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
 
-use std::{
-    collections::VecDeque,
-    future::{Ready, ready},
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-};
+use http::{Method, Request, StatusCode};
+use tightrope_retry::{Condition, Retry, RetryLayer, RetryOn};
+use tightrope_upstream::{Attempt, EndpointId, Failure};
+use tower::{Service, ServiceExt};
 
-use http::Request;
-use tightrope_retry::{Retry, RetryLayer, attempt};
-use tightrope_upstream::{
-    Attempt, Change, Endpoint, EndpointId, EndpointSpec, Failed, Failure, TakeUnsent, Unsent,
-    Upstream,
-};
-use tower::{Layer, Service, ServiceExt};
+use crate::world::{Seen, Step, Then, World, answer, lose, nobody, refuse};
 
-#[derive(Debug)]
-struct ScriptedError {
-    failure: Failure,
-    unsent: Option<Unsent<Request<String>>>,
+fn get() -> Request<String> {
+    Request::new(String::new())
 }
 
-impl Failed for ScriptedError {
-    fn failure(&self) -> Failure {
-        self.failure
+fn request(method: Method) -> Request<String> {
+    Request::builder()
+        .method(method)
+        .body("body".to_owned())
+        .unwrap()
+}
+
+fn layer() -> RetryLayer {
+    RetryLayer::new()
+}
+
+/// After all that may be sent again.
+fn failures() -> Vec<Step> {
+    vec![
+        lose(Failure::Reset),
+        lose(Failure::HeadTimeout),
+        lose(Failure::Stale),
+        answer(502),
+        answer(503),
+        answer(504),
+        grpc("application/grpc+proto", "14"),
+    ]
+}
+
+fn grpc(content_type: &'static str, status: &'static str) -> Step {
+    let headers = vec![("content-type", content_type), ("grpc-status", status)];
+    Step {
+        then: Then::Answer(200, headers),
+        ..answer(200)
     }
 }
 
-impl TakeUnsent<Request<String>> for ScriptedError {
-    fn take_unsent(&mut self) -> Option<Unsent<Request<String>>> {
-        self.unsent.take()
+#[tokio::test]
+async fn a_request_that_was_never_sent_goes_elsewhere_with_its_body_whatever_it_is() {
+    for method in [Method::GET, Method::POST, Method::PATCH, Method::CONNECT] {
+        let world = World::new([refuse(), refuse(), answer(200)]);
+        let layer = layer().with_policy(RetryOn::new([])).with_body_limit(0);
+        assert_eq!(world.send(layer, request(method)).await, Ok(200));
+        let seen: Vec<_> = world
+            .seen()
+            .into_iter()
+            .map(|seen| (seen.attempt, seen.endpoint, seen.body))
+            .collect();
+        let body = || "body".to_owned();
+        let nothing = String::new;
+        assert_eq!(
+            seen,
+            [
+                (1, Some(0), nothing()),
+                (2, Some(1), nothing()),
+                (3, Some(2), body())
+            ]
+        );
     }
 }
 
-/// What each call does in turn, and what each saw.
-#[derive(Clone)]
-struct Scripted {
-    endpoints: Arc<[Arc<Endpoint>]>,
-    script: Arc<Mutex<VecDeque<Step>>>,
-    seen: Arc<Mutex<Vec<(String, Attempt)>>>,
-    ready: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Step {
-    Answer,
-    /// The request comes back: the connection to this endpoint could not be made.
-    Refuse(usize),
-    /// The request is lost.
-    Lose(Failure),
-}
-
-impl Scripted {
-    fn new(script: impl IntoIterator<Item = Step>) -> Self {
-        let upstream = Upstream::new("test");
-        let members = (1..=3).map(|n| EndpointSpec::new(format!("10.0.0.{n}:80").parse().unwrap()));
-        upstream.apply(Change::new().replace(members)).unwrap();
-        Self {
-            endpoints: upstream.snapshot().members().into(),
-            script: Arc::new(Mutex::new(script.into_iter().collect())),
-            seen: Arc::default(),
-            ready: false,
+#[tokio::test]
+async fn an_idempotent_request_goes_elsewhere_after_whatever_is_listed() {
+    for failure in failures() {
+        for method in [
+            Method::GET,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::TRACE,
+            Method::PUT,
+            Method::DELETE,
+        ] {
+            let world = World::new([failure.clone(), answer(200)]);
+            assert_eq!(
+                world.send(layer(), request(method)).await,
+                Ok(200),
+                "{failure:?}"
+            );
+            let bodies: Vec<_> = world.seen().into_iter().map(|seen| seen.body).collect();
+            assert_eq!(bodies, ["body", "body"]);
+            assert_eq!(world.went(), [Some(0), Some(1)]);
         }
     }
-
-    fn seen(&self) -> Vec<(String, usize)> {
-        let seen = self.seen.lock().unwrap();
-        seen.iter()
-            .map(|(body, attempt)| (body.clone(), attempt.number()))
-            .collect()
-    }
-}
-
-impl Service<Request<String>> for Scripted {
-    type Response = &'static str;
-    type Error = ScriptedError;
-    type Future = Ready<Result<&'static str, ScriptedError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ScriptedError>> {
-        self.ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<String>) -> Self::Future {
-        assert!(
-            std::mem::take(&mut self.ready),
-            "called before it was ready"
-        );
-        let attempt = attempt(&request).clone();
-        self.seen
-            .lock()
-            .unwrap()
-            .push((request.body().clone(), attempt));
-        let step = self.script.lock().unwrap().pop_front().unwrap();
-        ready(match step {
-            Step::Answer => Ok("answer"),
-            Step::Refuse(endpoint) => Err(ScriptedError {
-                failure: Failure::Connect,
-                unsent: Some(Unsent::new(request, Arc::clone(&self.endpoints[endpoint]))),
-            }),
-            Step::Lose(failure) => Err(ScriptedError {
-                failure,
-                unsent: None,
-            }),
-        })
-    }
-}
-
-async fn send(service: &Scripted, attempts: usize) -> Result<&'static str, Failure> {
-    let retry = RetryLayer::new().with_attempts(attempts);
-    let request = Request::new("body".to_owned());
-    let response = retry.layer(service.clone()).oneshot(request).await;
-    response.map_err(|error| error.failure())
 }
 
 #[tokio::test]
-async fn a_request_that_was_never_sent_goes_elsewhere_with_its_body() {
-    let service = Scripted::new([Step::Refuse(2), Step::Refuse(0), Step::Answer]);
-    assert_eq!(send(&service, 3).await, Ok("answer"));
-    let body = || "body".to_owned();
-    assert_eq!(service.seen(), [(body(), 1), (body(), 2), (body(), 3)]);
-    let seen = service.seen.lock().unwrap();
-    let tried: Vec<&str> = seen[2].1.tried().iter().map(EndpointId::as_str).collect();
-    assert_eq!(tried, ["10.0.0.3:80", "10.0.0.1:80"]);
+async fn one_that_is_not_idempotent_is_sent_once_unless_the_policy_says_otherwise() {
+    for failure in failures() {
+        for method in [Method::POST, Method::PATCH, Method::CONNECT] {
+            let world = World::new([failure.clone(), answer(200)]);
+            let first = world.send(layer(), request(method.clone())).await;
+            assert_eq!(world.seen().len(), 1, "{failure:?}");
+            match failure.then {
+                Then::Answer(status, _) => assert_eq!(first, Ok(status)),
+                Then::Lose(failure) => assert_eq!(first, Err(failure)),
+                _ => unreachable!(),
+            }
+            let world = World::new([failure.clone(), answer(200)]);
+            let layer = layer().with_policy(RetryOn::default().with_method(method.clone()));
+            assert_eq!(world.send(layer, request(method)).await, Ok(200));
+            assert_eq!(world.seen().len(), 2, "{failure:?}");
+        }
+    }
 }
 
 #[tokio::test]
-async fn a_request_that_may_have_been_sent_is_not_sent_again() {
-    let service = Scripted::new([Step::Lose(Failure::Reset), Step::Answer]);
-    assert_eq!(send(&service, 3).await, Err(Failure::Reset));
-    assert_eq!(service.seen().len(), 1);
+async fn a_grpc_call_is_repeated_where_the_policy_says_that_calls_may_be() {
+    let call = |content_type: &str| {
+        let builder = Request::post("/").header("content-type", content_type);
+        builder.body("call".to_owned()).unwrap()
+    };
+    let unavailable = || grpc("application/grpc", "14");
+    let world = World::new([unavailable(), answer(200)]);
+    world.send(layer(), call("application/grpc")).await.unwrap();
+    assert_eq!(world.seen().len(), 1);
+
+    let layer = || layer().with_policy(RetryOn::default().with_grpc_calls());
+    for (content_type, calls) in [
+        ("application/grpc", 2),
+        ("application/grpc+json", 2),
+        ("application/grpc;x=y", 2),
+        ("application/grpc-web", 1),
+        ("application/json", 1),
+    ] {
+        let world = World::new([unavailable(), answer(200)]);
+        world.send(layer(), call(content_type)).await.unwrap();
+        assert_eq!(world.seen().len(), calls, "{content_type}");
+    }
+    // Another code, or something that is no answer to a call.
+    for other in [grpc("application/grpc", "13"), grpc("text/plain", "14")] {
+        let world = World::new([other, answer(200)]);
+        world.send(layer(), call("application/grpc")).await.unwrap();
+        assert_eq!(world.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_listed_is_passed_on() {
+    for other in [answer(200), answer(404), answer(500), answer(505)] {
+        let Then::Answer(status, _) = other.then else {
+            unreachable!()
+        };
+        let world = World::new([other, answer(204)]);
+        assert_eq!(world.send(layer(), get()).await, Ok(status));
+        assert_eq!(world.seen().len(), 1);
+    }
+    for failure in [
+        Failure::Protocol,
+        Failure::Downstream,
+        Failure::DownstreamTimeout,
+        Failure::Local,
+    ] {
+        let world = World::new([lose(failure), answer(200)]);
+        assert_eq!(world.send(layer(), get()).await, Err(failure));
+        assert_eq!(world.seen().len(), 1);
+    }
+    let world = World::new([lose(Failure::Protocol), answer(500), answer(200)]);
+    let on = [
+        Condition::InvalidResponse,
+        Condition::Status(StatusCode::INTERNAL_SERVER_ERROR),
+    ];
+    let layer = layer().with_policy(RetryOn::new(on));
+    assert_eq!(world.send(layer, get()).await, Ok(200));
+}
+
+#[tokio::test]
+async fn after_a_stale_connection_an_idempotent_request_is_sent_again_whatever_is_listed() {
+    let layer = || layer().with_policy(RetryOn::new([])).with_budget(None);
+    let world = World::new([lose(Failure::Stale), answer(200)]);
+    assert_eq!(world.send(layer(), get()).await, Ok(200));
+    let world = World::new([lose(Failure::Stale), answer(200)]);
+    let post = world.send(layer(), request(Method::POST)).await;
+    assert_eq!(post, Err(Failure::Stale));
+    // As long as attempts allow.
+    let world = World::new([lose(Failure::Stale)]);
+    assert_eq!(world.send(layer(), get()).await, Err(Failure::Stale));
+    assert_eq!(world.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn with_nobody_else_it_goes_to_the_endpoint_of_the_stale_connection_again() {
+    let world = World::with_endpoints(1, [lose(Failure::Stale), nobody(), answer(200)]);
+    assert_eq!(world.send(layer(), get()).await, Ok(200));
+    assert_eq!(world.went(), [Some(0), None, Some(0)]);
+    let attempts: Vec<_> = world
+        .seen()
+        .into_iter()
+        .map(|seen: Seen| seen.attempt)
+        .collect();
+    assert_eq!(attempts, [1, 2, 2]);
+    // Others first.
+    let world = World::with_endpoints(2, [lose(Failure::Stale), answer(200)]);
+    assert_eq!(world.send(layer(), get()).await, Ok(200));
+    assert_eq!(world.went(), [Some(0), Some(1)]);
+    // One that failed is not forgiven.
+    let world = World::with_endpoints(1, [lose(Failure::Reset), answer(200)]);
+    assert_eq!(world.send(layer(), get()).await, Err(Failure::Reset));
 }
 
 #[tokio::test]
 async fn attempts_are_bounded() {
-    for (attempts, calls) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
-        let service = Scripted::new([Step::Refuse(0); 6]);
-        assert_eq!(send(&service, attempts).await, Err(Failure::Connect));
-        assert_eq!(service.seen().len(), calls, "{attempts} attempts");
+    for step in [refuse(), lose(Failure::Reset), lose(Failure::Stale)] {
+        for (attempts, calls) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
+            let world = World::with_endpoints(9, [step.clone()]);
+            let sent = world.send(layer().with_attempts(attempts), get()).await;
+            assert!(sent.is_err());
+            assert_eq!(world.seen().len(), calls, "{attempts} attempts");
+        }
     }
 }
 
 #[tokio::test]
-async fn nobody_left_to_try_reports_what_went_wrong_before() {
-    let service = Scripted::new([Step::Refuse(0), Step::Lose(Failure::Unavailable)]);
-    assert_eq!(send(&service, 3).await, Err(Failure::Connect));
+async fn nobody_left_to_try_leaves_what_came_before() {
+    let world = World::new([refuse(), nobody()]);
+    assert_eq!(world.send(layer(), get()).await, Err(Failure::Connect));
+    let world = World::new([nobody()]);
+    assert_eq!(world.send(layer(), get()).await, Err(Failure::Unavailable));
+    // Also a response, which is the one that came.
+    let world = World::with_endpoints(1, [answer(503)]);
+    assert_eq!(world.send(layer(), get()).await, Ok(503));
+    assert_eq!(world.went(), [Some(0), None]);
+    let world = World::with_endpoints(2, [answer(503), answer(502), answer(200)]);
+    assert_eq!(world.send(layer(), get()).await, Ok(502));
+}
 
-    let service = Scripted::new([Step::Lose(Failure::Unavailable)]);
-    assert_eq!(send(&service, 3).await, Err(Failure::Unavailable));
+#[tokio::test]
+async fn an_answer_that_is_not_used_is_let_go_when_the_next_attempt_begins_and_counts_as_failed() {
+    let slow = answer(200).after(std::time::Duration::from_secs(9));
+    let world = World::new([answer(503), slow]);
+    let mut retry = Retry::new(world.clone());
+    let mut response = Box::pin(
+        ServiceExt::<Request<String>>::ready(&mut retry)
+            .await
+            .unwrap()
+            .call(get()),
+    );
+    assert!(futures_now(&mut response).is_none());
+    let record = |n: usize| world.endpoints[n].record();
+    assert_eq!((record(0).in_flight(), record(1).in_flight()), (0, 1));
+    assert_eq!(
+        (record(0).totals().failed, record(0).totals().cancelled),
+        (1, 0)
+    );
+    // And dropping it all lets the rest go, as cancelled.
+    drop(response);
+    assert_eq!(record(1).in_flight(), 0);
+    assert_eq!(
+        (record(1).totals().failed, record(1).totals().cancelled),
+        (0, 1)
+    );
+    assert_eq!(world.seen().len(), 2);
+}
+
+/// What it has come to by now.
+fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::Pin::new(future).poll(&mut task) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
 }
 
 #[tokio::test]
 async fn an_attempt_left_in_the_request_is_not_believed() {
-    let service = Scripted::new([Step::Answer]);
-    let mut request = Request::new("body".to_owned());
-    let forged = Attempt::first().next(EndpointId::new("10.0.0.1:80").unwrap());
-    request.extensions_mut().insert(forged);
-    let answer = Retry::new(service.clone()).oneshot(request).await;
-    assert_eq!(answer.unwrap(), "answer");
-    assert_eq!(service.seen()[0].1, 1);
+    for method in [Method::GET, Method::POST] {
+        let world = World::new([answer(200)]);
+        let mut request = request(method);
+        let forged = Attempt::first().next(EndpointId::new("10.0.0.1:80").unwrap());
+        request.extensions_mut().insert(forged);
+        assert_eq!(world.send(layer(), request).await, Ok(200));
+        assert_eq!((world.seen()[0].attempt, world.went()[0]), (1, Some(0)));
+    }
+}
+
+#[test]
+fn conditions_read_as_they_are_written() {
+    let more = ["invalid_response", "400", "429", "599", "grpc_1", "grpc_16"];
+    let all = Condition::DEFAULT.map(|condition| condition.to_string());
+    for text in all.iter().map(String::as_str).chain(more) {
+        assert_eq!(text.parse::<Condition>().unwrap().to_string(), text);
+    }
+    for text in [
+        "", "5xx", "399", "600", "grpc_0", "grpc_17", "grpc_", "Reset",
+    ] {
+        let error = text.parse::<Condition>().unwrap_err();
+        assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+    }
 }

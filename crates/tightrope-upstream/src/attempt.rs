@@ -1,26 +1,39 @@
 //! One try of a request.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::{Endpoint, EndpointId};
 
 /// One try of a request: its number and the endpoints that earlier tries went to.
 ///
-/// A retry layer hands it to the balancer with each try, so that the next one goes elsewhere.
-/// The first attempt allocates nothing.
+/// A retry layer hands it to the balancer with each try, so that the next one goes elsewhere, and
+/// learns by a [`Destination`] where the balancer sent it. The first attempt allocates nothing,
+/// unless it is followed.
 ///
 /// ```
 /// use tightrope_upstream::{Attempt, EndpointId};
 ///
-/// let first = Attempt::first();
-/// let second = first.next(EndpointId::new("10.0.0.1:80")?);
+/// let (first, destination) = Attempt::first().followed();
+/// first.goes_to(&EndpointId::new("10.0.0.1:80")?); // what the balancer says
+/// let second = match destination.endpoint() {
+///     Some(endpoint) => first.next(endpoint.clone()),
+///     None => first.next_anywhere(),
+/// };
 /// assert_eq!(second.number(), 2);
+/// assert_eq!(second.tried(), [EndpointId::new("10.0.0.1:80")?]);
 /// # Ok::<(), tightrope_upstream::NameError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
+    /// How many there were before.
+    before: usize,
     tried: Vec<EndpointId>,
+    destination: Option<Destination>,
 }
+
+/// Where an attempt goes, as soon as that is chosen; made by [`Attempt::followed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination(Arc<OnceLock<EndpointId>>);
 
 /// A request that came back because no byte of it was sent, and the endpoint that it did not reach.
 #[derive(Debug)]
@@ -44,24 +57,70 @@ impl Attempt {
     /// The first attempt of a request.
     #[must_use]
     pub const fn first() -> Self {
-        Self { tried: Vec::new() }
+        Self {
+            before: 0,
+            tried: Vec::new(),
+            destination: None,
+        }
     }
 
-    /// The attempt after this one, which went to `tried`.
+    /// The attempt after this one, which went to `tried`. Nobody follows it yet.
     #[must_use]
-    pub fn next(mut self, tried: EndpointId) -> Self {
-        self.tried.push(tried);
+    pub fn next(self, tried: EndpointId) -> Self {
+        self.avoiding(tried).next_anywhere()
+    }
+
+    /// The attempt after this one, which may go where this one went: that is not known, or does not
+    /// matter. Nobody follows it yet.
+    #[must_use]
+    pub fn next_anywhere(mut self) -> Self {
+        self.before += 1;
+        self.destination = None;
         self
+    }
+
+    /// The same attempt, which must not go to `id`: another one of the request is there.
+    #[must_use]
+    pub fn avoiding(mut self, id: EndpointId) -> Self {
+        if !self.has_tried(&id) {
+            self.tried.push(id);
+        }
+        self
+    }
+
+    /// The same attempt, which may go to `id` although an earlier one did.
+    #[must_use]
+    pub fn forgiving(mut self, id: &EndpointId) -> Self {
+        self.tried.retain(|tried| tried != id);
+        self
+    }
+
+    /// The same attempt, and where it goes once that is known. What an earlier call gave is told
+    /// nothing.
+    #[must_use]
+    pub fn followed(mut self) -> (Self, Destination) {
+        let destination = Destination(Arc::default());
+        self.destination = Some(destination.clone());
+        (self, destination)
+    }
+
+    /// Says that `endpoint` was chosen for it, to whoever follows it. A balancer calls this before
+    /// it sends the request; only the first word counts.
+    #[inline]
+    pub fn goes_to(&self, endpoint: &EndpointId) {
+        if let Some(Destination(known)) = &self.destination {
+            let _first_word_counts = known.set(endpoint.clone());
+        }
     }
 
     /// Which attempt it is, from 1.
     #[inline]
     #[must_use]
-    pub fn number(&self) -> usize {
-        self.tried.len() + 1
+    pub const fn number(&self) -> usize {
+        self.before + 1
     }
 
-    /// Where the earlier attempts went, in order.
+    /// Where the earlier attempts went, in order, as far as the next one must not go there.
     #[must_use]
     pub fn tried(&self) -> &[EndpointId] {
         &self.tried
@@ -71,6 +130,16 @@ impl Attempt {
     #[must_use]
     pub fn has_tried(&self, id: &EndpointId) -> bool {
         self.tried.contains(id)
+    }
+}
+
+// === impl Destination ===
+
+impl Destination {
+    /// The endpoint that was chosen; none as long as nobody was.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&EndpointId> {
+        self.0.get()
     }
 }
 

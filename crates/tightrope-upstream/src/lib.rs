@@ -78,7 +78,7 @@ mod weight;
 
 pub use crate::{
     address::{Address, AddressError},
-    attempt::{Attempt, TakeUnsent, Unsent},
+    attempt::{Attempt, Destination, TakeUnsent, Unsent},
     change::Change,
     drain::{DrainReport, Update},
     endpoint::{Endpoint, EndpointSpec, Metadata},

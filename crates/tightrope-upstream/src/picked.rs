@@ -11,7 +11,7 @@ use crate::{Endpoint, Observer, Outcome, Sample, Tick};
 /// The place is given back when the pick is dropped, wherever and why ever that happens, and
 /// exactly once. Keep it until the attempt is truly over: the end of the response body, of the
 /// tunnel, of the stream. A pick that is dropped without [`set_outcome`](Self::set_outcome) counts
-/// as [`Outcome::Cancelled`].
+/// as [`Outcome::Cancelled`], unless its [answer](Self::answered) was a failure.
 #[must_use = "dropping a pick gives its place back"]
 pub struct Pick {
     endpoint: Arc<Endpoint>,
@@ -96,11 +96,15 @@ impl Pick {
 impl Drop for Pick {
     #[inline]
     fn drop(&mut self) {
-        // An answer that came and was not read to its end tells no more than it did.
-        let outcome = self.outcome;
-        let is_news = match self.answer {
-            None => true,
-            Some(answer) => outcome != answer && outcome != Outcome::Cancelled,
+        // An answer that came and was not read to its end tells no more than it did, and no less: a
+        // failure stays one where a retry makes up for it.
+        let (outcome, is_news) = match (self.outcome, self.answer) {
+            (outcome, None) => (outcome, true),
+            (Outcome::Cancelled, Some(answer @ Outcome::Failure(_))) => (answer, false),
+            (outcome, Some(answer)) => {
+                let is_news = outcome != answer && outcome != Outcome::Cancelled;
+                (outcome, is_news)
+            }
         };
         if is_news {
             self.learn(outcome);

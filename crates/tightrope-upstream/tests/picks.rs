@@ -35,6 +35,19 @@ fn a_pick_takes_one_place_until_it_is_dropped() {
 }
 
 #[test]
+fn an_answer_that_is_not_read_to_its_end_stays_a_failure_if_it_is_one() {
+    let (_upstream, endpoint) = one();
+    for answer in [Outcome::Failure(Failure::Gateway), Outcome::Success] {
+        endpoint.pick().unwrap().answered(answer);
+    }
+    let totals = endpoint.record().totals();
+    assert_eq!(
+        (totals.failed, totals.succeeded, totals.cancelled),
+        (1, 0, 1)
+    );
+}
+
+#[test]
 fn a_request_keeps_its_pick_through_every_conversion() {
     let (_upstream, endpoint) = one();
     let mut picked = Picked::new("request", endpoint.pick().unwrap());

@@ -17,12 +17,34 @@ fn an_attempt_knows_its_number_and_where_the_ones_before_went() {
 }
 
 #[test]
+fn an_attempt_avoids_what_it_is_told_to_and_forgives() {
+    let second = Attempt::first().next(id("a")).avoiding(id("b"));
+    assert_eq!(second.number(), 2);
+    assert_eq!(second.clone().avoiding(id("a")), second);
+    let third = second.next_anywhere().forgiving(&id("a"));
+    assert_eq!((third.number(), third.tried()), (3, [id("b")].as_slice()));
+}
+
+#[test]
+fn who_follows_an_attempt_learns_where_it_went_first() {
+    let (first, destination) = Attempt::first().followed();
+    assert_eq!(destination.endpoint(), None);
+    first.clone().goes_to(&id("a"));
+    first.goes_to(&id("b"));
+    assert_eq!(destination.endpoint(), Some(&id("a")));
+    // The next attempt is another one.
+    first.next(id("a")).goes_to(&id("c"));
+    assert_eq!(destination.endpoint(), Some(&id("a")));
+}
+
+#[test]
 fn every_failure_has_one_fault_and_only_those_before_the_first_byte_were_never_sent() {
     use Failure::*;
     let cases = [
         (Unavailable, Fault::Local, true),
         (Connect, Fault::Upstream, true),
         (ConnectTimeout, Fault::Upstream, true),
+        (Stale, Fault::Local, false),
         (Reset, Fault::Upstream, false),
         (Protocol, Fault::Upstream, false),
         (HeadTimeout, Fault::Upstream, false),

@@ -13,7 +13,7 @@ use tightrope::{
     proxy::rewrite::{
         AnswerBody, BodyLimitLayer, HeaderRules, HeadersLayer, HttpsLayer, PrefixLayer,
     },
-    retry::{Retry, attempt},
+    retry::{Replay, Retry, attempt},
     upstream::{Change, Classify, EndpointSpec, Failed, Outcome, Picked, Record, Upstream},
 };
 use tightrope_test::contract::{self, Probe, ProbeError};
@@ -57,17 +57,17 @@ async fn balance() {
 #[tokio::test]
 async fn retry_over_balance() {
     let (upstream, record) = upstream();
-    let build =
-        |probe| {
-            let balance = Balance::new(&upstream, RoundRobin::new(), probe);
-            Retry::new(balance.with_context(|request: &Request<()>| {
-                Context::new().with_attempt(attempt(request))
-            }))
-        };
+    let build = |probe| {
+        let balance = Balance::new(&upstream, RoundRobin::new(), probe);
+        Retry::new(balance.with_context(|request: &Request<Replay<String>>| {
+            Context::new().with_attempt(attempt(request))
+        }))
+    };
     let inner = |error| match error {
         BalanceError::Inner(error) => Some(error),
         _ => None,
     };
+    let request = || Request::new(String::new());
     keeps_the_contract!(build, request, inner);
     contract::dropping_the_future_gives_back_the_pick(build, request, &record).await;
 }

@@ -11,7 +11,6 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
     extract::{ConnectInfo, Request},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
@@ -42,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let forward = observe.layer(Forward::new(ForwardConfig::new()));
     let api = Retry::new(
         Balance::new(&upstream, LeastRequest::new(), forward)
-            .with_context(|request: &Request<Body>| Context::new().with_attempt(attempt(request))),
+            .with_context(|request: &Request<_>| Context::new().with_attempt(attempt(request))),
     );
 
     let balanced = any(async move |request: Request| -> Response {

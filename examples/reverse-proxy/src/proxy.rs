@@ -159,8 +159,7 @@ impl Proxy {
             };
             forwards.entry(host.clone()).or_insert(forward);
         }
-        let same_stack = running.config.timeouts == config.timeouts
-            && running.config.limits.attempts == config.limits.attempts;
+        let same_stack = running.config.timeouts == config.timeouts;
         let mut sites = Sites::new();
         for upstream in &config.upstreams {
             let old = old.get(&upstream.name);
@@ -170,7 +169,6 @@ impl Proxy {
                     upstream.clone(),
                     old.map(AsRef::as_ref),
                     &forwards[&upstream.host_header],
-                    config.limits.attempts,
                 )?),
             };
             sites.insert(upstream.name.clone(), site);

@@ -49,7 +49,6 @@ impl Site {
         config: config::Upstream,
         old: Option<&Self>,
         forward: &Forward,
-        attempts: usize,
     ) -> Result<Self, ConfigError> {
         let name = config.name.clone();
         let refused =
@@ -94,7 +93,8 @@ impl Site {
         let inner = observe.layer(forward.clone());
         let balance = Balance::new(&upstream, config.strategy(), inner);
         let balance = config.limited(balance).with_describe(Describe { header });
-        let stack = Retry::new(balance).with_attempts(attempts);
+        let retry = config.retry.layer().map_err(|error| refused(&error))?;
+        let stack = retry.layer(balance);
         let ramp = config.ramp().map_err(|error| refused(&error))?;
         Ok(Self {
             _slow_start: ramp.map(|ramp| SlowStart::spawn(&upstream, ramp)),

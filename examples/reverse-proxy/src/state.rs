@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 use serde::Serialize;
 use tightrope::{
     health::outlier::{Detector, OutlierTask},
+    retry::Budget,
     upstream::{Availability, Endpoint, Reason, Totals, Verdict},
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct UpstreamState {
     max_in_flight: Option<NonZeroU32>,
     /// In the queue.
     waiting: usize,
+    /// How many the budget has now.
+    retries_available: u64,
     /// By detector; none where outliers are not detected.
     outliers: Option<BTreeMap<String, OutlierState>>,
     endpoints: Vec<EndpointState>,
@@ -90,6 +93,7 @@ impl UpstreamState {
             in_flight: snapshot.max_in_flight().map(|_| site.upstream.in_flight()),
             max_in_flight: snapshot.max_in_flight(),
             waiting: site.stack.get_ref().waiting(),
+            retries_available: site.stack.budget().map_or(0, Budget::available),
             outliers: site.outlier.as_ref().map(OutlierState::all),
             endpoints: members
                 .enumerate()

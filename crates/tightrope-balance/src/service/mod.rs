@@ -223,7 +223,10 @@ where
             self.shared.pick(&context, self.when_full, &mut self.random)
         };
         match picked {
-            Ok(pick) => ResponseFuture::picked(self.inner.call(Picked::new(request, pick))),
+            Ok(pick) => {
+                context.goes_to(pick.endpoint());
+                ResponseFuture::picked(self.inner.call(Picked::new(request, pick)))
+            }
             Err(error) => match self.wait(request, error) {
                 Ok(waiting) => ResponseFuture::waiting(waiting),
                 Err(error) => ResponseFuture::failed(error),

@@ -111,7 +111,10 @@ impl<S, C, R> Waiting<S, C, R> {
             self.freed = Some(self.shared.freed());
             let context = self.context.describe(&self.request);
             match self.shared.pick(&context, self.when_full, &mut self.random) {
-                Ok(pick) => return Poll::Ready(Ok(pick)),
+                Ok(pick) => {
+                    context.goes_to(pick.endpoint());
+                    return Poll::Ready(Ok(pick));
+                }
                 Err(error) => {
                     let line = self
                         .shared

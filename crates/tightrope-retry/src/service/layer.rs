@@ -1,25 +1,78 @@
+use std::sync::Arc;
+
 use tower_layer::Layer;
 
-use super::{ATTEMPTS, Retry};
+use super::{Retry, Settings};
+use crate::{Budget, RetryOn};
 
 /// Puts a [`Retry`] in front of a service.
-#[derive(Clone, Copy, Debug)]
-pub struct RetryLayer {
-    attempts: usize,
+///
+/// | setting | default |
+/// | --- | --- |
+/// | [attempts](Self::with_attempts) | 3 |
+/// | [policy](Self::with_policy) | idempotent requests, on the [default conditions](crate::Condition::DEFAULT) |
+/// | [body limit](Self::with_body_limit) | 64 KiB |
+/// | [budget](Self::with_budget) | its own: 20 percent of the requests, and 10 a second |
+///
+/// Services of the same layer share its budget.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RetryLayer<P = RetryOn> {
+    settings: Settings<P>,
 }
 
 impl RetryLayer {
-    /// At most three attempts a request.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { attempts: ATTEMPTS }
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl<P> RetryLayer<P> {
+    /// At most this many attempts a request, the first included; 0 counts as 1, which retries
+    /// nothing and copies nothing.
+    pub const fn with_attempts(mut self, attempts: usize) -> Self {
+        self.settings.attempts = attempts;
+        self
     }
 
-    /// At most this many attempts a request, the first included; 0 counts as 1, which retries
-    /// nothing.
-    #[must_use]
-    pub const fn with_attempts(mut self, attempts: usize) -> Self {
-        self.attempts = attempts;
+    /// Which requests may be sent again that may have been sent, and after what.
+    pub fn with_policy<Q>(self, policy: Q) -> RetryLayer<Q> {
+        let Settings {
+            attempts,
+            body_limit,
+            budget,
+            ..
+        } = self.settings;
+        RetryLayer {
+            settings: Settings {
+                attempts,
+                policy,
+                body_limit,
+                budget,
+            },
+        }
+    }
+
+    /// The most bytes that are kept of a body that may have to be sent again. A request with a
+    /// longer one is not sent again once something of it was sent. 0: only requests without a body
+    /// are.
+    pub const fn with_body_limit(mut self, bytes: usize) -> Self {
+        self.settings.body_limit = bytes;
+        self
+    }
+
+    /// What bounds the retries of requests that may have been sent; clones of it may be given to
+    /// other layers. None: only the attempts do.
+    ///
+    /// Requests of which nothing was sent, or whose connection was [stale], cost nothing: nobody
+    /// had work with them.
+    ///
+    /// [stale]: tightrope_upstream::Failure::Stale
+    pub fn with_budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
+        self.settings.budget = budget.into();
         self
     }
 }
@@ -30,10 +83,10 @@ impl Default for RetryLayer {
     }
 }
 
-impl<S> Layer<S> for RetryLayer {
-    type Service = Retry<S>;
+impl<S, P: Clone> Layer<S> for RetryLayer<P> {
+    type Service = Retry<S, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Retry::new(inner).with_attempts(self.attempts)
+        Retry::with_settings(inner, Arc::new(self.settings.clone()))
     }
 }

@@ -1,5 +1,6 @@
 //! The middleware.
 
+mod course;
 mod future;
 mod layer;
 #[expect(
@@ -7,9 +8,7 @@ mod layer;
     reason = "layer, service and future of one middleware"
 )]
 mod service;
+mod settings;
 
+use self::{course::Course, settings::Settings};
 pub use self::{future::ResponseFuture, layer::RetryLayer, service::Retry};
-
-/// The attempts that a request has at the most, unless said otherwise: enough to pass two endpoints
-/// that died, few enough that a dead upstream is told of soon.
-const ATTEMPTS: usize = 3;

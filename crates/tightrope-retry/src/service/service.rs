@@ -1,38 +1,44 @@
-use std::task::{Context, Poll};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use http::Request;
+use http::{Request, Response};
+use http_body::Body;
 use tightrope_upstream::{Attempt, Failed, TakeUnsent};
 use tower_service::Service;
 
-use super::{ATTEMPTS, ResponseFuture};
+use super::{Course, ResponseFuture, RetryLayer, Settings};
+use crate::{Budget, Policy, Replay, RetryOn};
 
-/// Sends a request again, elsewhere, when it is certain that nothing of it was sent.
+/// Sends a request again, elsewhere, where that is safe and worth it; a [`RetryLayer`] says when.
 ///
 /// Ready when the service inside is; each further attempt waits for the readiness of a clone of it.
 ///
 /// # Cancellation
-/// Dropping the response future drops the attempt that is under way; no further one is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Retry<S> {
+/// Dropping the response future drops the attempts that are under way; no further one is made.
+pub struct Retry<S, P = RetryOn> {
     inner: S,
-    attempts: usize,
+    settings: Arc<Settings<P>>,
 }
 
 impl<S> Retry<S> {
-    /// At most three attempts a request.
-    pub const fn new(inner: S) -> Self {
-        Self {
-            inner,
-            attempts: ATTEMPTS,
-        }
+    /// With the defaults of a [`RetryLayer`].
+    pub fn new(inner: S) -> Self {
+        tower_layer::Layer::layer(&RetryLayer::new(), inner)
+    }
+}
+
+impl<S, P> Retry<S, P> {
+    pub(super) const fn with_settings(inner: S, settings: Arc<Settings<P>>) -> Self {
+        Self { inner, settings }
     }
 
-    /// At most this many attempts a request, the first included; 0 counts as 1, which retries
-    /// nothing.
+    /// What bounds its retries.
     #[must_use]
-    pub const fn with_attempts(mut self, attempts: usize) -> Self {
-        self.attempts = attempts;
-        self
+    pub fn budget(&self) -> Option<&Budget> {
+        self.settings.budget.as_ref()
     }
 
     /// The service inside.
@@ -51,14 +57,16 @@ impl<S> Retry<S> {
     }
 }
 
-impl<S, B> Service<Request<B>> for Retry<S>
+impl<S, P, B, T> Service<Request<B>> for Retry<S, P>
 where
-    S: Service<Request<B>> + Clone,
-    S::Error: Failed + TakeUnsent<Request<B>>,
+    S: Service<Request<Replay<B>>, Response = Response<T>> + Clone,
+    S::Error: Failed + TakeUnsent<Request<Replay<B>>>,
+    P: Policy,
+    B: Body,
 {
-    type Response = S::Response;
+    type Response = Response<T>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, Request<B>>;
+    type Future = ResponseFuture<S, P, B>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -67,8 +75,29 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // What a client or an outer layer left there is not ours.
         request.extensions_mut().remove::<Attempt>();
-        let spare = self.inner.clone();
+        self.settings.deposit();
+        let spare = (self.settings.attempts > 1).then(|| self.inner.clone());
+        let (course, request, destination) = Course::start(&self.settings, request);
         let response = self.inner.call(request);
-        ResponseFuture::new(spare, response, self.attempts)
+        ResponseFuture::new(spare, course, response, destination)
+    }
+}
+
+impl<S: Clone, P> Clone for Retry<S, P> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            settings: Arc::clone(&self.settings),
+        }
+    }
+}
+
+impl<S: fmt::Debug, P> fmt::Debug for Retry<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("inner", &self.inner)
+            .field("attempts", &self.settings.attempts)
+            .field("budget", &self.settings.budget)
+            .finish_non_exhaustive()
     }
 }

@@ -26,7 +26,7 @@
 //!     forwarded::{Client, ForwardedLayer, Trust},
 //!     health::{HealthCheck, HttpProbe, ObserveLayer},
 //!     proxy::{Forward, ForwardConfig, HttpClassify, respond},
-//!     retry::{Retry, attempt},
+//!     retry::{Replay, Retry, attempt},
 //!     upstream::{Change, EndpointSpec, Upstream},
 //! };
 //! use tower::{Layer, ServiceBuilder, ServiceExt};
@@ -45,7 +45,7 @@
 //!
 //! type Body = Empty<bytes::Bytes>;
 //! let balance = Balance::new(&upstream, LeastRequest::new(), forward);
-//! let balance = balance.with_context(|request: &Request<Body>| {
+//! let balance = balance.with_context(|request: &Request<Replay<Body>>| {
 //!     let context = Context::new().with_attempt(attempt(request));
 //!     let client = request.extensions().get().and_then(Client::address);
 //!     match client {

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tightrope::{
     proxy::{Forward, ForwardConfig},
+    retry::Replay,
     upstream::{Change, Picked},
 };
 use tightrope_test::{Answer, Client};
@@ -32,9 +33,9 @@ struct Panicking<S> {
     panics: Arc<AtomicUsize>,
 }
 
-impl<S> Service<Picked<Request<Incoming>>> for Panicking<S>
+impl<S> Service<Picked<Request<Replay<Incoming>>>> for Panicking<S>
 where
-    S: Service<Picked<Request<Incoming>>>,
+    S: Service<Picked<Request<Replay<Incoming>>>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -45,7 +46,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, picked: Picked<Request<Incoming>>) -> Self::Future {
+    fn call(&mut self, picked: Picked<Request<Replay<Incoming>>>) -> Self::Future {
         let when = picked
             .request()
             .uri()

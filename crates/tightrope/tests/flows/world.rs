@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use tightrope::{
     balance::{Balance, Context, RoundRobin},
     proxy::{Forward, ForwardBody, ForwardConfig, respond},
-    retry::{Retry, attempt},
+    retry::{Replay, Retry, attempt},
     upstream::{Change, EndpointSpec, Failed, Group, Picked, TakeUnsent, Upstream},
 };
 use tightrope_test::{Client, Front, Origin};
@@ -64,16 +64,15 @@ impl World {
 /// A proxy before `upstream`: round robin, three attempts, and what `inner` does with a pick.
 pub(crate) async fn front<S>(upstream: &Upstream, inner: S) -> Front
 where
-    S: Service<Picked<Request<Incoming>>, Response = http::Response<ForwardBody>>,
+    S: Service<Picked<Request<Replay<Incoming>>>, Response = http::Response<ForwardBody>>,
     S: Clone + Send + Sync + 'static,
-    S::Error: Failed + TakeUnsent<Request<Incoming>> + Send,
+    S::Error: Failed + TakeUnsent<Request<Replay<Incoming>>> + Send,
     S::Future: Send,
 {
     let balance = Balance::new(upstream, RoundRobin::new(), inner);
-    let stack =
-        Retry::new(balance.with_context(|request: &Request<Incoming>| {
-            Context::new().with_attempt(attempt(request))
-        }));
+    let stack = Retry::new(balance.with_context(|request: &Request<Replay<Incoming>>| {
+        Context::new().with_attempt(attempt(request))
+    }));
     let service = service_fn(move |request| {
         let stack = stack.clone();
         async move {

@@ -13,6 +13,7 @@ use tightrope::forwarded::{Cidr, ViaLayer};
 
 mod health;
 mod outlier;
+mod retry;
 mod route;
 mod strategy;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use self::text::parsed;
 pub(crate) use self::{
     health::{Health, Start},
     outlier::Outlier,
+    retry::Retry,
     route::{Action, Rewriting, Route},
     strategy::Strategy,
     tls::{Certificate, acceptor},
@@ -166,8 +168,6 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// Header lines of a request.
     pub(crate) headers: usize,
-    /// Attempts for one request, the first included.
-    pub(crate) attempts: usize,
 }
 
 /// Why a configuration was refused: one line that names the place.
@@ -348,10 +348,8 @@ impl Limits {
                 "limits.head_bytes: {bytes} is not between 8192 and 1048576"
             )));
         }
-        if self.headers == 0 || self.attempts == 0 {
-            return Err(ConfigError(
-                "limits: headers and attempts must be at least 1".to_owned(),
-            ));
+        if self.headers == 0 {
+            return Err(ConfigError("limits.headers is 0".to_owned()));
         }
         Ok(())
     }
@@ -398,7 +396,6 @@ impl Default for Limits {
         Self {
             head_bytes: 64 * 1024,
             headers: 100,
-            attempts: 3,
         }
     }
 }

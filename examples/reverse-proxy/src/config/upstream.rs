@@ -14,7 +14,7 @@ use tightrope::{
 };
 
 use super::{
-    ConfigError, Health, Outlier, Strategy,
+    ConfigError, Health, Outlier, Retry, Strategy,
     text::{self, parsed},
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct Upstream {
     pub(crate) slow_start: Option<SlowStart>,
     pub(crate) health: Option<Health>,
     pub(crate) outlier: Option<Outlier>,
+    #[serde(default)]
+    pub(crate) retry: Retry,
     #[serde(default)]
     pub(crate) rollout: Rollout,
 }
@@ -219,6 +221,9 @@ impl Upstream {
             let ramp = slow_start.ramp();
             ramp.map_err(|error| ConfigError(format!("upstream `{name}`: slow_start: {error}")))?;
         }
+        self.retry
+            .check()
+            .map_err(|error| ConfigError(format!("upstream `{name}`: retry.{error}")))?;
         if self.rollout.tries == 0 {
             return fail("rollout.tries is 0".to_owned());
         }

@@ -124,7 +124,23 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     ("[timeouts]\nconnect = \"0s\"", &["timeouts.connect"]),
     ("[limits]\nhead_bytes = 100", &["limits.head_bytes", "100"]),
-    ("[limits]\nattempts = 0", &["limits", "attempts"]),
+    ("[limits]\nheaders = 0", &["limits.headers is 0"]),
+    (
+        "[upstream.retry]\nattempts = 0",
+        &["upstream `app`", "retry.attempts is 0"],
+    ),
+    (
+        "[upstream.retry]\non = [\"timeout\"]",
+        &["proxy.toml:7:", "`timeout`", "head_timeout"],
+    ),
+    (
+        "[upstream.retry]\nbudget = 101",
+        &["upstream `app`", "retry.budget", "percent is 101"],
+    ),
+    (
+        "[upstream.retry]\nbudget_reserve = 2000000",
+        &["upstream `app`", "retry.budget", "reserve is 2000000"],
+    ),
     ("[[route]]\nupstream = \"other\"", &["route 1", "`other`"]),
     (
         "[[route]]\npath = \"/x\"",

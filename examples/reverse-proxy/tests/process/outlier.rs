@@ -6,6 +6,13 @@ use super::program::{Program, file};
 
 #[tokio::test]
 async fn a_server_that_answers_503_is_ejected_and_the_reason_is_told() {
+    // Clients are told of it only where requests are not sent again.
+    for (retry, told) in [("", 0), ("[upstream.retry]\non = []", 3)] {
+        ejected_after_503(retry, told).await;
+    }
+}
+
+async fn ejected_after_503(retry: &str, told: usize) {
     let (good, bad) = (Origin::start("good").await, Origin::start("bad").await);
     bad.mark_down();
     let (_folder, path) = file(&format!(
@@ -15,6 +22,7 @@ async fn a_server_that_answers_503_is_ejected_and_the_reason_is_told() {
          [[route]]\nupstream = \"app\"
          [[upstream]]\nname = \"app\"
          [upstream.outlier]\nconsecutive_failures = 3
+         {retry}
          [[upstream.endpoint]]\naddress = \"{}\"\nid = \"good\"
          [[upstream.endpoint]]\naddress = \"{}\"\nid = \"bad\"\n",
         good.address(),
@@ -28,11 +36,12 @@ async fn a_server_that_answers_503_is_ejected_and_the_reason_is_told() {
     for _ in 0..40 {
         failures += usize::from(ask().await == 503);
     }
-    assert_eq!(failures, 3);
+    assert_eq!(failures, told);
     let state = proxy.state("/upstreams/app").await;
     let [good, bad] = [0, 1].map(|n| &state["endpoints"][n]);
     assert_eq!(good["availability"], "available");
     assert_eq!(bad["availability"], "ejected");
+    assert_eq!(bad["failed"], 3);
     assert_eq!(state["outliers"]["consecutive failures"]["ejected"], 1);
     assert_eq!(state["outliers"]["success rate"]["ejected"], 0);
     assert_eq!(

@@ -1,0 +1,293 @@
+//! Bodies that can be sent more than once.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::error::BoxError;
+
+/// The body of an attempt: what the service inside a [`Retry`](crate::Retry) is given.
+///
+/// Of a body that may have to be sent again what was read is kept, up to a bound. One that grows
+/// past it is streamed on, what was kept is let go, and the request is not sent again. Nothing is
+/// read before the service inside asks for it. A body of which nothing is kept is passed on as it is.
+///
+/// It keeps [`Bytes`] as they came, without copying them; a piece may hold on to the buffer that
+/// it was read into.
+pub struct Replay<B> {
+    source: Source<B>,
+}
+
+enum Source<B> {
+    /// Only this attempt sends it.
+    Once(B),
+    /// Another attempt sent the same.
+    Empty,
+    Tape(Reader<B>),
+}
+
+struct Reader<B> {
+    tape: Arc<Tape<B>>,
+    /// How many of the kept pieces it has read.
+    position: usize,
+    /// Only the newest reader reads what is not kept yet.
+    number: usize,
+}
+
+/// A body and what was read of it.
+pub(crate) struct Tape<B> {
+    state: Mutex<State<B>>,
+}
+
+struct State<B> {
+    body: B,
+    pieces: Vec<Piece>,
+    /// How many more bytes may be kept; none once there were too many, or the body failed.
+    room: Option<usize>,
+    is_over: bool,
+    /// How many readers there were.
+    readers: usize,
+}
+
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// What makes bodies for further attempts.
+pub(crate) enum Kept<B> {
+    Empty,
+    Tape(Arc<Tape<B>>),
+}
+
+/// Why the body of an attempt broke off that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another attempt sends the rest of the body")]
+struct Superseded;
+
+// === impl Replay ===
+
+impl<B> Replay<B> {
+    /// A body that is sent once.
+    pub(crate) const fn once(body: B) -> Self {
+        Self {
+            source: Source::Once(body),
+        }
+    }
+}
+
+impl<B: Body> Replay<B> {
+    /// The body of a first attempt, and what makes the next ones where it has at most `limit`
+    /// bytes as far as it says.
+    pub(crate) fn keep(body: B, limit: usize) -> (Self, Option<Kept<B>>) {
+        if body.is_end_stream() {
+            return (Self::once(body), Some(Kept::Empty));
+        }
+        if limit == 0 || body.size_hint().lower() > limit as u64 {
+            return (Self::once(body), None);
+        }
+        let tape = Arc::new(Tape {
+            state: Mutex::new(State {
+                body,
+                pieces: Vec::new(),
+                room: Some(limit),
+                is_over: false,
+                readers: 0,
+            }),
+        });
+        let kept = Kept::Tape(tape);
+        (kept.replay(), Some(kept))
+    }
+}
+
+impl<B> Body for Replay<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.source {
+            Source::Once(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Source::Empty => Poll::Ready(None),
+            Source::Tape(reader) => reader.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Once(body) => body.is_end_stream(),
+            Source::Empty => true,
+            Source::Tape(reader) => {
+                let state = reader.tape.lock();
+                reader.position >= state.pieces.len()
+                    && (state.is_over || state.body.is_end_stream())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Once(body) => body.size_hint(),
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Tape(reader) => {
+                let state = reader.tape.lock();
+                let kept: u64 = state
+                    .pieces
+                    .iter()
+                    .skip(reader.position)
+                    .map(Piece::len)
+                    .sum();
+                let rest = state.body.size_hint();
+                let mut hint = SizeHint::new();
+                if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {
+                    hint.set_upper(upper);
+                }
+                hint.set_lower(rest.lower().saturating_add(kept));
+                hint
+            }
+        }
+    }
+}
+
+impl<B> fmt::Debug for Replay<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match &self.source {
+            Source::Once(_) => "once",
+            Source::Empty => "empty",
+            Source::Tape(_) => "kept",
+        };
+        f.debug_struct("Replay").field("is", &source).finish()
+    }
+}
+
+// === impl Reader ===
+
+impl<B> Reader<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let state = &mut *self.tape.lock();
+        if let Some(piece) = state.pieces.get(self.position) {
+            self.position += 1;
+            return Poll::Ready(Some(Ok(piece.clone().into())));
+        }
+        if state.is_over {
+            return Poll::Ready(None);
+        }
+        if self.number != state.readers {
+            return Poll::Ready(Some(Err(Superseded.into())));
+        }
+        let polled = Pin::new(&mut state.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => state.is_over = true,
+            Poll::Ready(Some(Ok(frame))) => {
+                state.keep(frame);
+                self.position = state.pieces.len();
+                state.is_over = state.body.is_end_stream();
+            }
+            Poll::Ready(Some(Err(_))) => state.let_go(),
+        }
+        polled.map_err(Into::into)
+    }
+}
+
+// === impl Tape ===
+
+impl<B> Tape<B> {
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
+        // A body that panicked is not asked again: its reader is gone.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> State<B> {
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        let Some(room) = self.room else {
+            return;
+        };
+        let piece = match (frame.data_ref(), frame.trailers_ref()) {
+            (Some(data), _) => Piece::Data(data.clone()),
+            (None, Some(trailers)) => Piece::Trailers(trailers.clone()),
+            (None, None) => return self.let_go(),
+        };
+        match room.checked_sub(piece.len() as usize) {
+            Some(left) => {
+                self.room = Some(left);
+                self.pieces.push(piece);
+            }
+            None => self.let_go(),
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.room = None;
+        self.pieces = Vec::new();
+    }
+}
+
+// === impl Piece ===
+
+impl Piece {
+    /// Trailers count as nothing: a server bounds them already.
+    const fn len(&self) -> u64 {
+        match self {
+            Self::Data(data) => data.len() as u64,
+            Self::Trailers(_) => 0,
+        }
+    }
+}
+
+impl From<Piece> for Frame<Bytes> {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Data(data) => Self::data(data),
+            Piece::Trailers(trailers) => Self::trailers(trailers),
+        }
+    }
+}
+
+// === impl Kept ===
+
+impl<B> Kept<B> {
+    /// Whether all that was read so far is still there.
+    pub(crate) fn can_replay(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Tape(tape) => tape.lock().room.is_some(),
+        }
+    }
+
+    /// The same body from its start. What is not read of it yet is for this one.
+    pub(crate) fn replay(&self) -> Replay<B> {
+        let source = match self {
+            Self::Empty => Source::Empty,
+            Self::Tape(tape) => {
+                let mut state = tape.lock();
+                state.readers += 1;
+                Source::Tape(Reader {
+                    tape: Arc::clone(tape),
+                    position: 0,
+                    number: state.readers,
+                })
+            }
+        };
+        Replay { source }
+    }
+}

@@ -1,0 +1,39 @@
+//! What all requests of a layer share.
+
+use crate::{Budget, RetryOn};
+
+/// What a [`RetryLayer`](super::RetryLayer) was told.
+#[derive(Clone, Debug)]
+pub(super) struct Settings<P> {
+    pub(super) attempts: usize,
+    pub(super) policy: P,
+    pub(super) body_limit: usize,
+    /// None: as many retries as the attempts allow.
+    pub(super) budget: Option<Budget>,
+}
+
+impl Default for Settings<RetryOn> {
+    fn default() -> Self {
+        Self {
+            // Enough to pass two endpoints that died, few enough that a dead upstream is told of soon.
+            attempts: 3,
+            policy: RetryOn::default(),
+            // What linkerd keeps.
+            body_limit: 64 * 1024,
+            budget: Some(Budget::default()),
+        }
+    }
+}
+
+impl<P> Settings<P> {
+    pub(super) fn deposit(&self) {
+        if let Some(budget) = &self.budget {
+            budget.deposit();
+        }
+    }
+
+    /// Whether there may be another retry, which is then paid for.
+    pub(super) fn withdraw(&self) -> bool {
+        self.budget.as_ref().is_none_or(Budget::withdraw)
+    }
+}
