@@ -37,6 +37,10 @@ pub enum RequestError {
     /// `Max-Forwards` says that the request ends here, where nobody can answer it.
     #[error("the request may not be forwarded any further")]
     MaxForwards,
+    /// A header field has an underscore in its name, and [`Underscores`](crate::Underscores) says
+    /// to refuse that.
+    #[error("a header field has an underscore in its name")]
+    Underscore,
 }
 
 impl Failed for RequestError {

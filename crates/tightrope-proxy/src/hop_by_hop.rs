@@ -2,8 +2,12 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, TE, TRANSFER_ENCODING, VIA},
+    header::{
+        CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, VIA,
+    },
 };
+
+use crate::Underscores;
 
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
@@ -11,16 +15,16 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 ///
 /// `TE: trailers` is asked for again where the client asked for it. Content-Length and
 /// Transfer-Encoding are left to whoever writes the framing.
-pub(crate) fn strip_request(headers: &mut HeaderMap) {
+pub(crate) fn strip_request(headers: &mut HeaderMap, underscores: Underscores) {
     let doomed = doomed(headers, |name| {
-        match name {
+        match name.as_str() {
             // RFC 9110 §10.1.1: answered by the server when it first reads the body.
             "expect" => true,
             // RFC 9110 §11.7.2: credentials for a proxy that asked for them, which this one never does.
             "proxy-authorization" => true,
             // Read by CGI programs as the environment variable `HTTP_PROXY` ("httpoxy").
             "proxy" => true,
-            _ => has_underscore(name),
+            _ => underscores.drops(name),
         }
     });
     let wants_trailers = doomed.contains(&TE) && has_token(headers, &TE, b"trailers");
@@ -34,7 +38,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
 
 /// Removes from the fields of a response what is meant for this hop alone.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    let doomed = doomed(headers, |name| name == "proxy-authenticate");
+    let doomed = doomed(headers, |name| *name == PROXY_AUTHENTICATE);
     remove(headers, doomed);
 }
 
@@ -43,7 +47,7 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     let doomed = doomed(trailers, |name| {
         matches!(
-            name,
+            name.as_str(),
             "authorization"
                 | "cache-control"
                 | "content-encoding"
@@ -61,20 +65,19 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
                 | "transfer-encoding"
                 | "via"
                 | "x-real-ip"
-        ) || name.starts_with("x-forwarded-")
-            || has_underscore(name)
+        ) || name.as_str().starts_with("x-forwarded-")
+            || Underscores::Drop.drops(name)
     });
     remove(trailers, doomed);
 }
 
 /// The fields that end here: Connection, what it names, what it need not name (RFC 9110 §7.6.1), and
 /// what is `unwanted` besides. One pass, which allocates only where there is one.
-fn doomed(headers: &HeaderMap, unwanted: impl Fn(&str) -> bool) -> Vec<HeaderName> {
+fn doomed(headers: &HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) -> Vec<HeaderName> {
     let mut doomed = Vec::new();
     let mut names_others = false;
     for (name, value) in headers {
-        let text = name.as_str();
-        if is_of_one_hop(text) || unwanted(text) {
+        if is_of_one_hop(name.as_str()) || unwanted(name) {
             names_others |= *name == CONNECTION && !is_plain(value);
             doomed.push(name.clone());
         }
@@ -127,10 +130,15 @@ fn outlives_connection(name: &HeaderName) -> bool {
     KEPT.contains(name) || name.as_str().starts_with("x-forwarded-")
 }
 
-/// Names with an underscore become the name with a hyphen in servers that follow CGI, so a client
-/// could send what this proxy removes or writes.
-fn has_underscore(name: &str) -> bool {
-    name.bytes().any(|byte| byte == b'_')
+/// Whether it is for this proxy alone to write or to remove the field.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    is_of_one_hop(text)
+        || outlives_connection(name)
+        || matches!(
+            text,
+            "expect" | "max-forwards" | "proxy" | "proxy-authorization" | "trailer"
+        )
 }
 
 /// Whether the list in the fields called `name` has `token`, in whatever case.
@@ -162,7 +170,7 @@ mod tests {
 
     fn request(fields: &[(&str, &str)]) -> HeaderMap {
         let mut headers = headers(fields);
-        strip_request(&mut headers);
+        strip_request(&mut headers, Underscores::Drop);
         headers
     }
 
@@ -244,7 +252,7 @@ mod tests {
         let mut fields = headers(&[("x-foo", "1")]);
         let value = HeaderValue::from_bytes(b"\xff, x y, ,x-foo").unwrap();
         fields.append(CONNECTION, value);
-        strip_request(&mut fields);
+        strip_request(&mut fields, Underscores::Drop);
         assert!(fields.is_empty());
     }
 

@@ -43,6 +43,7 @@
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
 //! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
+//! | say what becomes of `X_Forwarded_For` and other names with underscores | [`Underscores`] |
 //! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`], [`ExactPath`] |
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
 //! | answer a client when no response came, or with a status of your own | [`respond`] |
@@ -69,6 +70,7 @@ pub mod respond;
 pub mod rewrite;
 mod route;
 mod timeout;
+mod underscores;
 mod upgrade;
 
 pub use crate::{
@@ -80,5 +82,6 @@ pub use crate::{
     },
     host::{HostError, HostPolicy},
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
+    underscores::Underscores,
     upgrade::Upgrades,
 };

@@ -3,7 +3,7 @@
 use tightrope_proxy::{
     ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern,
     HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError,
-    RequestError, ResponseFuture, RouteError, Routes, Upgrades, respond, rewrite,
+    RequestError, ResponseFuture, RouteError, Routes, Underscores, Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -28,6 +28,7 @@ fn public_types_can_move_between_threads() {
     sync::<PseudonymError>();
     sync::<RequestError>();
     sync::<RouteError>();
+    sync::<Underscores>();
     sync::<Routes<String>>();
     sync::<Upgrades>();
     sync::<respond::Text>();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
-use tightrope_proxy::{Forward, ForwardConfig, HostPolicy, Pseudonym};
+use tightrope_proxy::{Forward, ForwardConfig, HostPolicy, Pseudonym, Underscores};
 use tightrope_upstream::{Failed, Failure};
 
 /// The head that the endpoint sees of `request`.
@@ -367,6 +367,33 @@ async fn what_must_not_be_forwarded_is_refused_before_connecting() {
             .unwrap_err();
         assert_eq!(error.failure(), Failure::Downstream);
     }
+}
+
+#[tokio::test]
+async fn names_with_underscores_are_dropped_refused_or_passed_on() {
+    let request = || {
+        let request = Request::get("/")
+            .header("host", "a.test")
+            .header("x_user", "1")
+            .header("content_length", "5")
+            .header("X_Forwarded_For", "127.0.0.1");
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let head = head_of(ForwardConfig::new(), request()).await;
+    assert!(!head.contains('_'), "{head}");
+    let pass = ForwardConfig::new().with_underscores(Underscores::Pass);
+    let head = head_of(pass, request()).await;
+    assert!(head.contains("\r\nx_user: 1\r\n"), "{head}");
+    assert_eq!(head.matches('_').count(), 1, "{head}");
+
+    let refuse = ForwardConfig::new().with_underscores(Underscores::Refuse);
+    let upstream = Origin::refusing().await;
+    let picked = tightrope_upstream::Picked::new(request(), crate::support::pick(&upstream));
+    let error = tower_service::Service::call(&mut Forward::new(refuse), picked).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.failure(), Failure::Downstream);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "a header field has an underscore in its name");
 }
 
 #[tokio::test]

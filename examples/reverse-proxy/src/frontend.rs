@@ -12,7 +12,7 @@ use tightrope::{
         Forwarded, ForwardedElement, ForwardedFor, ForwardedLayer, IdentityHeader, Trust, Via,
         ViaError, ViaLayer,
     },
-    proxy::{ExactPath, HostPattern, PathPrefix, Routes, check_request, respond},
+    proxy::{ExactPath, HostPattern, PathPrefix, Routes, Underscores, check_request, respond},
 };
 use tower::{Layer, Service};
 
@@ -22,8 +22,12 @@ use crate::{
     site::{ClientRequest, Site},
 };
 
-/// Resolves the client, writes its headers, and routes.
-pub(crate) type Frontend = Forwarded<Entrance>;
+/// Refuses what is not wanted, resolves the client, writes its headers, and routes.
+#[derive(Clone)]
+pub(crate) struct Frontend {
+    underscores: Underscores,
+    forwarded: Forwarded<Entrance>,
+}
 
 /// The router, behind `Via` where that is written.
 #[derive(Clone)]
@@ -46,12 +50,16 @@ enum Target {
 
 /// Makes the frontends of listeners.
 pub(crate) struct FrontendLayer {
+    underscores: Underscores,
     forwarded: ForwardedLayer,
     via: Option<ViaLayer>,
 }
 
-/// What `[forwarded]` says.
-pub(crate) fn layer(config: &config::Forwarded) -> Result<FrontendLayer, ConfigError> {
+/// What `[forwarded]` says, and what becomes of names with underscores.
+pub(crate) fn layer(
+    config: &config::Forwarded,
+    underscores: Underscores,
+) -> Result<FrontendLayer, ConfigError> {
     let mode = match (config.mode, config.lines) {
         (ForwardedMode::Append, ForwardedLines::Join) => ForwardedFor::Append,
         (ForwardedMode::Append, ForwardedLines::Another) => ForwardedFor::AppendLine,
@@ -81,6 +89,7 @@ pub(crate) fn layer(config: &config::Forwarded) -> Result<FrontendLayer, ConfigE
     }
     let via = config.via.as_deref().map(ViaLayer::new).transpose();
     Ok(FrontendLayer {
+        underscores,
         forwarded: layer,
         via: via.map_err(|error| ConfigError(format!("forwarded.via: {error}")))?,
     })
@@ -119,10 +128,34 @@ impl Layer<Router> for FrontendLayer {
     type Service = Frontend;
 
     fn layer(&self, router: Router) -> Frontend {
-        self.forwarded.layer(match &self.via {
+        let entrance = match &self.via {
             Some(via) => Entrance::Via(via.layer(router)),
             None => Entrance::Plain(router),
-        })
+        };
+        Frontend {
+            underscores: self.underscores,
+            forwarded: self.forwarded.layer(entrance),
+        }
+    }
+}
+
+// === impl Frontend ===
+
+impl Service<ClientRequest> for Frontend {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: ClientRequest) -> Answering {
+        // First: names that pretend to be those of a proxy are removed next.
+        match self.underscores.check(request.headers()) {
+            Ok(()) => self.forwarded.call(request),
+            Err(error) => ready(respond::refusal(&error)),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     Shared,
     access_log::AccessLog,
     admin::AdminServer,
-    config::{self, Config, ConfigError, HostHeader, Timeouts},
+    config::{self, Config, ConfigError, HostHeader},
     frontend::{self, Router},
     server::{Server, Settings},
     site::Site,
@@ -118,7 +118,7 @@ impl Proxy {
         let log = AccessLog::open(&config.access_log)
             .await
             .map_err(|error| ConfigError(format!("access_log: {error}")))?;
-        let frontend = frontend::layer(&config.forwarded)?;
+        let frontend = frontend::layer(&config.forwarded, config.limits.underscores.into())?;
         let (mut listeners, mut acceptors) = (Vec::new(), HashMap::new());
         for listener in &config.listeners {
             let address = listener.address;
@@ -142,11 +142,13 @@ impl Proxy {
             _ => None,
         };
 
+        let same_forwards = running.config.timeouts == config.timeouts
+            && running.config.limits.underscores == config.limits.underscores;
         let mut forwards = HashMap::new();
         for upstream in &config.upstreams {
             let host = &upstream.host_header;
             let forward = match running.forwards.get(host) {
-                Some(forward) if running.config.timeouts == config.timeouts => forward.clone(),
+                Some(forward) if same_forwards => forward.clone(),
                 _ => {
                     let policy = host.policy().map_err(|error| {
                         ConfigError(format!(
@@ -154,17 +156,16 @@ impl Proxy {
                             upstream.name
                         ))
                     })?;
-                    Forward::new(forward_config(&config.timeouts).with_host(policy))
+                    Forward::new(forward_config(&config).with_host(policy))
                 }
             };
             forwards.entry(host.clone()).or_insert(forward);
         }
-        let same_stack = running.config.timeouts == config.timeouts;
         let mut sites = Sites::new();
         for upstream in &config.upstreams {
             let old = old.get(&upstream.name);
             let site = match old {
-                Some(old) if same_stack && old.config == *upstream => Arc::clone(old),
+                Some(old) if same_forwards && old.config == *upstream => Arc::clone(old),
                 _ => Arc::new(Site::start(
                     upstream.clone(),
                     old.map(AsRef::as_ref),
@@ -245,8 +246,13 @@ async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, ConfigErro
         .map_err(|error| ConfigError(format!("{what} `{address}`: {error}")))
 }
 
-fn forward_config(timeouts: &Timeouts) -> ForwardConfig {
+fn forward_config(
+    Config {
+        timeouts, limits, ..
+    }: &Config,
+) -> ForwardConfig {
     ForwardConfig::new()
+        .with_underscores(limits.underscores.into())
         .with_connect_timeout(timeouts.connect)
         .with_head_timeout(timeouts.response_head)
         .with_body_idle_timeout(timeouts.response_body)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Version};
 
-use crate::{HostPolicy, Upgrades};
+use crate::{HostPolicy, Underscores, Upgrades};
 
 /// How [`Forward`](crate::Forward) forwards: timeouts, the pool, and what endpoints are told.
 ///
@@ -33,6 +33,7 @@ pub struct ForwardConfig {
     pub(crate) host: HostPolicy,
     pub(crate) via: Option<Pseudonym>,
     pub(crate) upgrades: Upgrades,
+    pub(crate) underscores: Underscores,
 }
 
 /// The name of this proxy in `Via` fields: a token, as in RFC 9110 §7.6.3.
@@ -66,6 +67,7 @@ impl ForwardConfig {
             host: HostPolicy::Keep,
             via: Some(Pseudonym::TIGHTROPE),
             upgrades: Upgrades::WebSocket,
+            underscores: Underscores::Drop,
         }
     }
 
@@ -133,6 +135,13 @@ impl ForwardConfig {
     /// Which upgrades are passed on. Default [`Upgrades::WebSocket`].
     pub const fn with_upgrades(mut self, upgrades: Upgrades) -> Self {
         self.upgrades = upgrades;
+        self
+    }
+
+    /// What becomes of header fields with an underscore in their name. Default
+    /// [`Underscores::Drop`].
+    pub const fn with_underscores(mut self, underscores: Underscores) -> Self {
+        self.underscores = underscores;
         self
     }
 }

@@ -69,6 +69,7 @@ where
     B::Error: Into<BoxError>,
 {
     check_request(&request)
+        .and_then(|()| shared.config.underscores.check(request.headers()))
         .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
     let config = &shared.config;
     let preamble = request.extensions().get::<Preamble>().cloned();

@@ -25,7 +25,7 @@ pub(crate) fn request<B: Body>(
 ) {
     let host = host(parts, endpoint, &config.host);
     let headers = &mut parts.headers;
-    hop_by_hop::strip_request(headers);
+    hop_by_hop::strip_request(headers, config.underscores);
     if let Some(host) = host {
         headers.insert(HOST, host);
     }

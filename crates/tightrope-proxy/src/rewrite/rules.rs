@@ -14,7 +14,7 @@ use super::{Subject, Template, TemplateError, template::Filled};
 ///
 /// Fields that frame a message, end at this hop or say where it goes are refused: they belong to
 /// the connection, and `Host` to [`HostPolicy`](crate::HostPolicy). So are names with an
-/// underscore, which [`Forward`](crate::Forward) does not pass on.
+/// underscore, which are not passed on unless [`Underscores`](crate::Underscores) says so.
 ///
 /// ```
 /// use tightrope_proxy::rewrite::HeaderRules;
@@ -226,7 +226,7 @@ fn checked(name: &str) -> Result<HeaderName, HeaderRuleError> {
         }
         name if *name == EXPECT => "it is answered here",
         name if *name == HOST => "the host policy writes it",
-        name if name.as_str().contains('_') => "names with an underscore are not passed on",
+        name if name.as_str().contains('_') => "servers take an underscore for a hyphen",
         _ => return Ok(name),
     };
     Err(HeaderRuleError::Refused { name, reason })

@@ -168,6 +168,17 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// Header lines of a request.
     pub(crate) headers: usize,
+    /// What becomes of header fields with an underscore in their name.
+    pub(crate) underscores: Underscores,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Underscores {
+    #[default]
+    Drop,
+    Refuse,
+    Pass,
 }
 
 /// Why a configuration was refused: one line that names the place.
@@ -396,6 +407,17 @@ impl Default for Limits {
         Self {
             head_bytes: 64 * 1024,
             headers: 100,
+            underscores: Underscores::default(),
+        }
+    }
+}
+
+impl From<Underscores> for tightrope::proxy::Underscores {
+    fn from(underscores: Underscores) -> Self {
+        match underscores {
+            Underscores::Drop => Self::Drop,
+            Underscores::Refuse => Self::Refuse,
+            Underscores::Pass => Self::Pass,
         }
     }
 }
