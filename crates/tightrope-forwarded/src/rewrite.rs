@@ -142,7 +142,7 @@ impl Rewrite {
             address if address == peer.address() => hop,
             address => address.map(AddressText::new),
         };
-        let client_value = || client_address.as_ref().and_then(AddressText::to_value);
+        let client_value = || client_address.as_ref().and_then(AddressText::value);
         let hop = hop.as_ref().map_or("", AddressText::as_str);
         let list = if passes && !reads_forwarded && self.forwarded_for != ForwardedFor::Replace {
             self.extended(headers, &self.list, &peer, hop)
@@ -363,7 +363,7 @@ impl AddressText {
         str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 
-    fn to_value(&self) -> Option<HeaderValue> {
+    fn value(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(self.as_str()).ok()
     }
 }

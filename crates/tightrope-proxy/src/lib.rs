@@ -43,6 +43,7 @@
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
 //! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
+//! | refuse what hyper's server would repair | [`StrictRequests`], [`Tunnelled`] |
 //! | say what becomes of `X_Forwarded_For` and other names with underscores | [`Underscores`] |
 //! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`], [`ExactPath`] |
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
@@ -69,6 +70,7 @@ mod pool;
 pub mod respond;
 pub mod rewrite;
 mod route;
+mod strict;
 mod timeout;
 mod underscores;
 mod upgrade;
@@ -82,6 +84,7 @@ pub use crate::{
     },
     host::{HostError, HostPolicy},
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
+    strict::{StrictRequests, Tunnelled},
     underscores::Underscores,
     upgrade::Upgrades,
 };

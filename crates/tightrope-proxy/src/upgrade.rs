@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
-use crate::{hop_by_hop::has_token, pool::Connection};
+use crate::{Tunnelled, hop_by_hop::has_token, pool::Connection};
 
 /// Which upgrades are passed on to endpoints.
 ///
@@ -48,6 +48,8 @@ pub enum Upgrades {
 pub(crate) struct Asked {
     protocol: &'static str,
     client: OnUpgrade,
+    /// Of the client's connection, where that is strict.
+    tunnelled: Option<Tunnelled>,
 }
 
 /// The tunnels of a service; dropping this ends them.
@@ -93,7 +95,11 @@ impl Asked {
     /// Takes the client's side out of the request.
     pub(crate) fn new(protocol: &'static str, extensions: &mut Extensions) -> Option<Self> {
         let client = extensions.remove()?;
-        Some(Self { protocol, client })
+        Some(Self {
+            protocol,
+            client,
+            tunnelled: extensions.remove(),
+        })
     }
 
     /// Whether a 101 with these fields switches to what was asked for.
@@ -107,8 +113,11 @@ impl Asked {
         granted.next().is_some_and(is_asked) && granted.next().is_none()
     }
 
-    /// Tells the client of the switch.
+    /// Tells the client of the switch, and its connection.
     pub(crate) fn mark(&self, headers: &mut HeaderMap) {
+        if let Some(tunnelled) = &self.tunnelled {
+            tunnelled.set();
+        }
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static(self.protocol));
     }

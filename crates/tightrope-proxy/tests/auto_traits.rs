@@ -3,7 +3,8 @@
 use tightrope_proxy::{
     ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern,
     HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError,
-    RequestError, ResponseFuture, RouteError, Routes, Underscores, Upgrades, respond, rewrite,
+    RequestError, ResponseFuture, RouteError, Routes, StrictRequests, Tunnelled, Underscores,
+    Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -28,6 +29,8 @@ fn public_types_can_move_between_threads() {
     sync::<PseudonymError>();
     sync::<RequestError>();
     sync::<RouteError>();
+    sync::<StrictRequests<tokio::net::TcpStream>>();
+    sync::<Tunnelled>();
     sync::<Underscores>();
     sync::<Routes<String>>();
     sync::<Upgrades>();

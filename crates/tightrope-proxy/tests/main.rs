@@ -6,6 +6,7 @@ mod picks;
 mod pool;
 mod preamble;
 mod rewrite;
+mod strict;
 mod support;
 mod timeouts;
 mod upgrade;

@@ -7,9 +7,12 @@ use http::{Request, Response};
 use http_body_util::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tightrope::forwarded::{
-    Peer, Scheme, Trust,
-    proxy_protocol::{ReceiveError, Receiver},
+use tightrope::{
+    forwarded::{
+        Peer, Scheme, Trust,
+        proxy_protocol::{ReceiveError, Receiver},
+    },
+    proxy::StrictRequests,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -183,8 +186,13 @@ async fn converse(
     close: &CancellationToken,
 ) {
     let address = peer.socket_addr().unwrap_or(address);
+    let stream = StrictRequests::new(stream);
+    let tunnelled = stream.tunnelled();
     let http = settings.load().http.clone();
-    let service = service_fn(|request| handle(settings, address, peer, request));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(tunnelled.clone());
+        handle(settings, address, peer, request)
+    });
     let connection = http
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
