@@ -22,13 +22,16 @@ mod access_log;
 mod admin;
 mod cli;
 mod config;
+mod connection;
 mod demo;
 mod frontend;
 mod place;
 mod proxy;
 mod server;
+mod signals;
 mod site;
 mod state;
+mod streams;
 
 use crate::{
     cli::Cli,
@@ -92,7 +95,7 @@ fn refuse(message: &str) -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), ConfigError> {
     let signals =
-        server::Signals::new().map_err(|error| ConfigError(format!("signals: {error}")))?;
+        signals::Signals::new().map_err(|error| ConfigError(format!("signals: {error}")))?;
     let demo;
     let config = if let Some(path) = &cli.config {
         Config::read(path)?

@@ -1,23 +1,14 @@
 //! Accepts connections and serves what comes over them.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
-use http_body_util::Either;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tightrope::{
-    forwarded::{
-        Peer, Scheme, Trust,
-        proxy_protocol::{ReceiveError, Receiver},
-    },
-    proxy::StrictRequests,
+use tightrope::forwarded::{
+    Peer, Scheme, Trust,
+    proxy_protocol::{ReceiveError, Receiver},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    signal::unix::{Signal, SignalKind, signal},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -25,14 +16,12 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
-use tower::ServiceExt;
 
 use crate::{
-    Shared,
-    access_log::{AccessLog, LoggedBody},
+    access_log::AccessLog,
     config::{Config, Listener},
+    connection::{Conversation, Http, Protocol},
     frontend::Frontend,
-    place::Body,
 };
 
 /// What serves the connections of one address. Dropping it closes the address; requests that are
@@ -48,7 +37,7 @@ pub(crate) struct Server {
 pub(crate) struct Settings {
     pub(crate) frontend: Frontend,
     pub(crate) log: AccessLog,
-    http: http1::Builder,
+    pub(crate) http: Arc<Http>,
     proxy_protocol: Receiver,
     /// None where no TLS is spoken.
     tls: Option<TlsAcceptor>,
@@ -57,9 +46,6 @@ pub(crate) struct Settings {
 
 /// How long to wait when no connection can be accepted for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How many header lines hyper takes unless told otherwise.
-const HYPER_MAX_HEADERS: usize = 100;
 
 // === impl Server ===
 
@@ -142,11 +128,21 @@ async fn serve(
     if let Ok(local) = stream.local_addr() {
         peer = peer.with_local_addr(local);
     }
-    let receiver = settings.load().proxy_protocol.clone();
+    // Those of the moment; what follows may be served by others.
+    let (http, receiver, tls, handshake) = {
+        let now = settings.load();
+        let receiver = now.proxy_protocol.clone();
+        (
+            Arc::clone(&now.http),
+            receiver,
+            now.tls.clone(),
+            now.handshake,
+        )
+    };
     let accepted = tokio::select! {
         biased;
-        () = close.cancelled() => return,
         accepted = receiver.accept(peer, &mut stream) => accepted,
+        () = http.closed(&close) => return,
     };
     let peer = match accepted {
         Ok(peer) => peer,
@@ -157,73 +153,41 @@ async fn serve(
             return;
         }
     };
-    let (tls, handshake) = {
-        let settings = settings.load();
-        (settings.tls.clone(), settings.handshake)
+    let conversation = |peer: Peer| Conversation {
+        settings,
+        peer,
+        address: peer.socket_addr().unwrap_or(address),
+        close: close.clone(),
     };
     let Some(tls) = tls else {
-        return converse(stream, address, peer, &settings, &close).await;
+        let protocol = tokio::select! {
+            biased;
+            protocol = http.detect(&stream) => protocol,
+            () = http.closed(&close) => return,
+        };
+        return match protocol {
+            Ok(protocol) => http.converse(protocol, stream, conversation(peer)).await,
+            Err(error) => tracing::debug!(peer = %address, %error, "no request came"),
+        };
     };
     let accepted = tokio::select! {
         biased;
-        () = close.cancelled() => return,
         accepted = timeout(handshake, tls.accept(stream)) => accepted,
+        () = http.closed(&close) => return,
     };
-    let peer = peer.with_scheme(Scheme::Https);
     match accepted {
-        Ok(Ok(stream)) => converse(stream, address, peer, &settings, &close).await,
+        Ok(Ok(stream)) => {
+            // RFC 9113 §3.2: over TLS HTTP/2 is agreed on by ALPN, and not otherwise.
+            let protocol = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Protocol::Http2,
+                _ => Protocol::Http1,
+            };
+            let peer = peer.with_scheme(Scheme::Https);
+            http.converse(protocol, stream, conversation(peer)).await;
+        }
         Ok(Err(error)) => tracing::debug!(peer = %address, %error, "no TLS was spoken"),
         Err(_elapsed) => tracing::debug!(peer = %address, "no TLS was spoken in time"),
     }
-}
-
-/// Answers requests until the client or we have had enough.
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    address: SocketAddr,
-    peer: Peer,
-    settings: &ArcSwap<Settings>,
-    close: &CancellationToken,
-) {
-    let address = peer.socket_addr().unwrap_or(address);
-    let stream = StrictRequests::new(stream);
-    let tunnelled = stream.tunnelled();
-    let http = settings.load().http.clone();
-    let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(tunnelled.clone());
-        handle(settings, address, peer, request)
-    });
-    let connection = http
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = close.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(peer = %address, %error, "a connection ended");
-    }
-}
-
-async fn handle(
-    settings: &ArcSwap<Settings>,
-    address: SocketAddr,
-    peer: Peer,
-    mut request: Request<Incoming>,
-) -> Result<Response<LoggedBody<Body>>, Infallible> {
-    let settings = settings.load_full();
-    let line = settings.log.enter(address, &request);
-    request.extensions_mut().insert(peer);
-    let response = settings.frontend.clone().oneshot(request).await?;
-    let endpoint = match response.body().get_ref() {
-        Some(Either::Left(body)) => Some(Arc::clone(body.endpoint())),
-        Some(Either::Right(_)) | None => None,
-    };
-    Ok(LoggedBody::wrap(response, endpoint, line))
 }
 
 // === impl Settings ===
@@ -236,19 +200,11 @@ impl Settings {
         listener: &Listener,
         tls: Option<TlsAcceptor>,
     ) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(config.timeouts.request_head)
-            .max_buf_size(config.limits.head_bytes);
-        // At its own default hyper keeps the lines of a head on the stack.
-        if config.limits.headers != HYPER_MAX_HEADERS {
-            http.max_headers(config.limits.headers);
-        }
         let senders = Trust::networks(listener.proxy_protocol.iter().copied());
         Self {
             frontend,
             log,
-            http,
+            http: Arc::new(Http::new(config)),
             tls,
             handshake: config.timeouts.tls_handshake,
             proxy_protocol: Receiver::new(senders).with_timeout(config.timeouts.proxy_protocol),
@@ -259,42 +215,5 @@ impl Settings {
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Settings").finish_non_exhaustive()
-    }
-}
-
-/// The signals that the proxy obeys.
-pub(crate) struct Signals {
-    reload: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            reload: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Obeys them until one says to stop and everything has ended.
-    pub(crate) async fn serve(mut self, proxy: &Shared) {
-        loop {
-            tokio::select! {
-                Some(()) = self.reload.recv() => match proxy.reload().await {
-                    Ok(()) => tracing::info!("the configuration was read again"),
-                    Err(error) => tracing::error!("{error}; nothing was changed"),
-                },
-                Some(()) = self.terminate.recv() => break,
-                Some(()) = self.interrupt.recv() => break,
-            }
-        }
-        tokio::select! {
-            () = proxy.stop() => {}
-            // Asked twice: at once.
-            Some(()) = self.interrupt.recv() => {}
-            Some(()) = self.terminate.recv() => {}
-        }
     }
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tightrope::forwarded::{Cidr, ViaLayer};
 
 mod health;
+mod http2;
 mod outlier;
 mod retry;
 mod route;
@@ -25,6 +26,7 @@ mod upstream;
 use self::text::parsed;
 pub(crate) use self::{
     health::{Health, Start},
+    http2::Http2,
     outlier::Outlier,
     retry::Retry,
     route::{Action, Rewriting, Route},
@@ -46,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) forwarded: Forwarded,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
+    pub(crate) http2: Http2,
     #[serde(rename = "route")]
     pub(crate) routes: Vec<Route>,
     #[serde(rename = "upstream")]
@@ -156,6 +159,9 @@ pub(crate) struct Timeouts {
     /// How long a connection to an endpoint is kept idle.
     #[serde(with = "humantime_serde")]
     pub(crate) pool_idle: Duration,
+    /// How long an open connection may still bring a last request when its listener closes.
+    #[serde(with = "humantime_serde")]
+    pub(crate) last_request: Duration,
     /// How long requests may take to end when the proxy stops.
     #[serde(with = "humantime_serde")]
     pub(crate) shutdown: Duration,
@@ -290,7 +296,8 @@ impl Config {
         }
         self.forwarded.check()?;
         self.timeouts.check()?;
-        self.limits.check()
+        self.limits.check()?;
+        self.http2.check()
     }
 }
 
@@ -397,6 +404,7 @@ impl Default for Timeouts {
             request_head: Duration::from_secs(30),
             request_body: Duration::from_secs(60),
             pool_idle: Duration::from_secs(60),
+            last_request: Duration::from_secs(1),
             shutdown: Duration::from_secs(30),
         }
     }

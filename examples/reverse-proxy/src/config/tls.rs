@@ -39,7 +39,7 @@ struct ByName {
 
 /// Reads the files of `certificates`; none where there are none.
 ///
-/// Versions and ciphers are those that rustls thinks safe. What is spoken inside is HTTP/1.1.
+/// Versions and ciphers are those that rustls thinks safe. HTTP/2 is spoken with whoever offers it.
 pub(crate) fn acceptor(certificates: &[Certificate]) -> Result<Option<TlsAcceptor>, ConfigError> {
     let provider = Arc::new(ring::default_provider());
     let (mut first, mut named) = (None, Vec::new());
@@ -57,7 +57,7 @@ pub(crate) fn acceptor(certificates: &[Certificate]) -> Result<Option<TlsAccepto
         .map_err(|error| ConfigError(format!("tls: {error}")))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ByName { first, named }));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 

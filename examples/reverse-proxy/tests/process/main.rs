@@ -7,6 +7,7 @@ mod capacity;
 mod configuration;
 mod demo;
 mod health;
+mod http2;
 mod identity;
 mod outlier;
 mod program;

@@ -10,6 +10,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{
         ClientConfig, RootCertStore,
         crypto::ring,
@@ -20,7 +21,7 @@ use tokio_rustls::{
 use super::program::{Program, file, free_port, soon};
 
 /// A certificate for `name`, written into `folder`.
-fn certificate(folder: &Path, name: &str, stem: &str) -> CertificateDer<'static> {
+pub(super) fn certificate(folder: &Path, name: &str, stem: &str) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     fs::write(folder.join(format!("{stem}.pem")), cert.pem()).unwrap();
@@ -32,20 +33,31 @@ fn certificate(folder: &Path, name: &str, stem: &str) -> CertificateDer<'static>
     cert.der().clone()
 }
 
-/// What a client that trusts `trusted` is answered when it asks for `name`.
-async fn ask(port: u16, name: &str, trusted: &CertificateDer<'static>) -> Result<String, String> {
+/// A connection of a client that trusts `trusted`, asks for `name` and offers `protocols`.
+pub(super) async fn connect(
+    port: u16,
+    name: &str,
+    trusted: &CertificateDer<'static>,
+    protocols: &[&str],
+) -> Result<TlsStream<TcpStream>, String> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let server = ServerName::try_from(name.to_owned()).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let stream = soon(connector.connect(server, stream)).await;
-    let mut stream = stream.map_err(|error| error.to_string())?;
+    stream.map_err(|error| error.to_string())
+}
+
+/// What a client that trusts `trusted` is answered when it asks for `name`.
+async fn ask(port: u16, name: &str, trusted: &CertificateDer<'static>) -> Result<String, String> {
+    let mut stream = connect(port, name, trusted, &[]).await?;
     let head = format!("GET /echo HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
