@@ -42,6 +42,7 @@
 //! | forward a picked request | [`Forward`], [`ForwardConfig`], [`ForwardBody`] |
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
 //! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
+//! | pass on WebSockets of clients of HTTP/2 | [`ExtendedConnectLayer`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
 //! | refuse what hyper's server would repair | [`StrictRequests`], [`Tunnelled`] |
 //! | say what becomes of `X_Forwarded_For` and other names with underscores | [`Underscores`] |
@@ -63,6 +64,7 @@
 mod check;
 mod classify;
 mod error;
+mod extended_connect;
 mod forward;
 mod hop_by_hop;
 mod host;
@@ -79,6 +81,7 @@ pub use crate::{
     check::{RequestError, check_request},
     classify::HttpClassify,
     error::ForwardError,
+    extended_connect::{ExtendedConnect, ExtendedConnectFuture, ExtendedConnectLayer},
     forward::{
         Forward, ForwardBody, ForwardConfig, Preamble, Pseudonym, PseudonymError, ResponseFuture,
     },

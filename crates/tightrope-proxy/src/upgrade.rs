@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
-use crate::{Tunnelled, hop_by_hop::has_token, pool::Connection};
+use crate::{Tunnelled, extended_connect::CameAsConnect, hop_by_hop::has_token, pool::Connection};
 
 /// Which upgrades are passed on to endpoints.
 ///
@@ -81,7 +81,9 @@ impl Upgrades {
     pub(crate) fn asked<B: Body>(self, parts: &Parts, body: &B) -> Option<&'static str> {
         let protocol = self.protocol()?;
         // RFC 9110 §7.8: ignored in HTTP/1.0 and where Connection does not name it.
-        let asks = parts.version == Version::HTTP_11
+        let may =
+            parts.version == Version::HTTP_11 || parts.extensions.get::<CameAsConnect>().is_some();
+        let asks = may
             && has_token(&parts.headers, &CONNECTION, b"upgrade")
             && has_token(&parts.headers, &UPGRADE, protocol.as_bytes());
         let can = body.is_end_stream() && parts.extensions.get::<OnUpgrade>().is_some();

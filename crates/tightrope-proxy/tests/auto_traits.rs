@@ -1,10 +1,10 @@
 //! Send, Sync and Unpin of the public types.
 
 use tightrope_proxy::{
-    ExactPath, Forward, ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern,
-    HostPolicy, HttpClassify, PathPrefix, PatternError, Preamble, Pseudonym, PseudonymError,
-    RequestError, ResponseFuture, RouteError, Routes, StrictRequests, Tunnelled, Underscores,
-    Upgrades, respond, rewrite,
+    ExactPath, ExtendedConnect, ExtendedConnectFuture, ExtendedConnectLayer, Forward, ForwardBody,
+    ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify, PathPrefix,
+    PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError,
+    Routes, StrictRequests, Tunnelled, Underscores, Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -18,6 +18,9 @@ fn public_types_can_move_between_threads() {
     send::<ForwardBody>();
     send::<ResponseFuture>();
     sync::<ExactPath>();
+    sync::<ExtendedConnect<()>>();
+    sync::<ExtendedConnectFuture<()>>();
+    sync::<ExtendedConnectLayer>();
     sync::<HostPattern>();
     sync::<HostError>();
     sync::<HostPolicy>();

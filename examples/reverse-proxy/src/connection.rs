@@ -100,6 +100,7 @@ impl Http {
         http2
             .timer(TokioTimer::new())
             .max_header_list_size(head_bytes)
+            .enable_connect_protocol()
             .max_concurrent_streams(limits.streams)
             .max_pending_accept_reset_streams(limits.resets)
             .max_local_error_reset_streams(limits.resets)
@@ -239,7 +240,7 @@ impl Conversation {
             respond::answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).map(Body::from)
         } else {
             request.extensions_mut().insert(self.peer);
-            settings.frontend.clone().oneshot(request).await?
+            settings.entrance.clone().oneshot(request).await?
         };
         if version < Version::HTTP_2 && self.close.is_cancelled() {
             let last = HeaderValue::from_static("close");

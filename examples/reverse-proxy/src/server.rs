@@ -3,9 +3,12 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tightrope::forwarded::{
-    Peer, Scheme, Trust,
-    proxy_protocol::{ReceiveError, Receiver},
+use tightrope::{
+    forwarded::{
+        Peer, Scheme, Trust,
+        proxy_protocol::{ReceiveError, Receiver},
+    },
+    proxy::{ExtendedConnect, ExtendedConnectLayer},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -16,6 +19,7 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+use tower::Layer;
 
 use crate::{
     access_log::AccessLog,
@@ -35,7 +39,7 @@ pub(crate) struct Server {
 
 /// What can change while connections are open.
 pub(crate) struct Settings {
-    pub(crate) frontend: Frontend,
+    pub(crate) entrance: ExtendedConnect<Frontend>,
     pub(crate) log: AccessLog,
     pub(crate) http: Arc<Http>,
     proxy_protocol: Receiver,
@@ -202,7 +206,7 @@ impl Settings {
     ) -> Self {
         let senders = Trust::networks(listener.proxy_protocol.iter().copied());
         Self {
-            frontend,
+            entrance: ExtendedConnectLayer::new().layer(frontend),
             log,
             http: Arc::new(Http::new(config)),
             tls,

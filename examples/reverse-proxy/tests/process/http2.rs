@@ -1,11 +1,12 @@
 //! HTTP/2 with clients.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
     client::conn::http2::{SendRequest, handshake},
+    ext::Protocol,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tightrope_test::Origin;
@@ -210,6 +211,81 @@ async fn limits_on_heads_and_requests_at_a_time_hold() {
     for answer in held {
         assert_eq!(soon(answer).await.unwrap().unwrap().status(), 200);
     }
+}
+
+/// A `CONNECT` for `protocol` (RFC 8441).
+fn extended_connect(protocol: &'static str) -> Request<Full<Bytes>> {
+    let mut request = request("/chat");
+    *request.method_mut() = Method::CONNECT;
+    let headers = request.headers_mut();
+    headers.insert("sec-websocket-version", "13".parse().unwrap());
+    headers.append("cookie", "a=1".parse().unwrap());
+    headers.append("cookie", "b=2".parse().unwrap());
+    let extensions = request.extensions_mut();
+    extensions.insert(Protocol::from_static(protocol));
+    request
+}
+
+#[tokio::test]
+async fn a_websocket_over_http_2_reaches_an_endpoint_and_ends_one_direction_at_a_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let arguments = ["--listen", "127.0.0.1:0", "--upstream", &upstream];
+    let mut proxy = Program::start(arguments, false).await;
+    let mut client = client(&proxy).await;
+    // The answer to anything comes after the settings that allow it.
+    soon(client.ready()).await.unwrap();
+    let refused = soon(client.send_request(request("*"))).await.unwrap();
+    assert_eq!(refused.status(), 400);
+    let other = soon(client.send_request(extended_connect("connect-udp"))).await;
+    assert_eq!(other.unwrap().status(), 501);
+
+    let asked = client.send_request(extended_connect("websocket"));
+    let (answer, accepted) = tokio::join!(soon(asked), async {
+        let (mut stream, _) = soon(listener.accept()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(stream.read_u8()).await.unwrap());
+        }
+        let grant = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                     sec-websocket-accept: x\r\nsec-websocket-protocol: chat\r\n\r\nhello";
+        stream.write_all(grant.as_bytes()).await.unwrap();
+        (stream, String::from_utf8(head).unwrap())
+    });
+    let (mut endpoint, head) = accepted;
+    assert!(head.starts_with("GET /chat HTTP/1.1\r\n"), "{head}");
+    for line in [
+        "upgrade: websocket",
+        "connection: upgrade",
+        "cookie: a=1; b=2",
+        "host: app.test",
+    ] {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line}: {head}");
+    }
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "chat");
+    assert!(!answer.headers().contains_key("sec-websocket-accept"));
+
+    let upgraded = soon(hyper::upgrade::on(answer)).await.unwrap();
+    let mut tunnel = TokioIo::new(upgraded);
+    let mut bytes = [0; 5];
+    soon(tunnel.read_exact(&mut bytes)).await.unwrap();
+    assert_eq!(&bytes, b"hello");
+    // The endpoint has nothing more to say, which the client hears while it goes on.
+    endpoint.shutdown().await.unwrap();
+    assert_eq!(soon(tunnel.read(&mut bytes)).await.unwrap(), 0);
+    tunnel.write_all(b"still").await.unwrap();
+    soon(endpoint.read_exact(&mut bytes)).await.unwrap();
+    assert_eq!(&bytes, b"still");
+    // A stop waits for the tunnel.
+    proxy.signal("TERM").await;
+    proxy.says("stopping").await;
+    tunnel.write_all(b"there").await.unwrap();
+    soon(endpoint.read_exact(&mut bytes)).await.unwrap();
+    tunnel.shutdown().await.unwrap();
+    assert_eq!(soon(endpoint.read(&mut bytes)).await.unwrap(), 0);
+    assert!(proxy.ends().await.success());
 }
 
 const SETTINGS: u8 = 4;
