@@ -66,19 +66,6 @@ impl ForwardError {
         self
     }
 
-    /// What hyper says of an exchange that ended early.
-    pub(crate) fn exchange(error: hyper::Error) -> Self {
-        let failure = if error.is_parse() {
-            Failure::Protocol
-        } else if error.is_user() {
-            // The body of the request was not what it said it was, or the runtime ended.
-            Failure::Local
-        } else {
-            Failure::Reset
-        };
-        Self::new(failure).with_source(error)
-    }
-
     /// Whether it is a timeout: of the connection, the head, or either body.
     #[must_use]
     pub fn is_timeout(&self) -> bool {

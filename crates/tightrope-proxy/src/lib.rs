@@ -66,6 +66,7 @@ mod classify;
 mod error;
 mod extended_connect;
 mod forward;
+mod h1;
 mod hop_by_hop;
 mod host;
 mod pool;

@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
-use crate::{Tunnelled, extended_connect::CameAsConnect, hop_by_hop::has_token, pool::Connection};
+use crate::{Tunnelled, extended_connect::CameAsConnect, h1::Tunnel, hop_by_hop::has_token};
 
 /// Which upgrades are passed on to endpoints.
 ///
@@ -138,7 +138,7 @@ impl Tunnels {
     }
 
     /// Joins both sides until they are done, and holds `pick` as long.
-    pub(crate) fn spawn(&self, asked: Asked, endpoint: (Connection, OnUpgrade), mut pick: Pick) {
+    pub(crate) fn spawn(&self, asked: Asked, endpoint: Tunnel, mut pick: Pick) {
         // It switched protocols, which was its part.
         pick.set_outcome(Outcome::Success);
         let idle_timeout = self.idle_timeout;
@@ -153,18 +153,12 @@ impl Tunnels {
     }
 }
 
-async fn join(
-    client: OnUpgrade,
-    (connection, endpoint): (Connection, OnUpgrade),
-    idle_timeout: Duration,
-) -> io::Result<()> {
-    // Both sides have their connection given up by hyper, with the bytes that came early.
-    let endpoint = endpoint.await.map_err(io::Error::other)?;
-    drop(connection);
+async fn join(client: OnUpgrade, endpoint: Tunnel, idle_timeout: Duration) -> io::Result<()> {
+    // hyper gives the connection up, with the bytes that came early.
     let mut client = TokioIo::new(client.await.map_err(io::Error::other)?);
     let has_moved = Arc::new(AtomicBool::new(false));
     let mut endpoint = Watched {
-        io: TokioIo::new(endpoint),
+        io: endpoint,
         has_moved: Arc::clone(&has_moved),
     };
     // Closes each direction on its own, and both where either fails.

@@ -338,15 +338,17 @@ async fn an_endless_response_head_is_refused() {
 
 #[tokio::test]
 async fn a_body_that_ends_early_ends_in_an_error() {
-    for raw in [
-        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n",
+    let chunked = "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    for (rest, failure) in [
+        ("content-length: 100\r\n\r\nshort", Failure::Reset),
+        (chunked, Failure::Reset),
+        (&format!("{chunked}0\r\n"), Failure::Reset),
+        (&format!("{chunked}ZZ\r\n"), Failure::Protocol),
     ] {
-        let response = answer(raw).await.unwrap();
+        let raw = format!("HTTP/1.1 200 OK\r\n{rest}");
+        let response = answer(&raw).await.unwrap();
         let error = response.into_body().collect().await.unwrap_err();
-        assert_eq!(error.failure(), Failure::Reset, "{raw:?}");
+        assert_eq!(error.failure(), failure, "{raw:?}");
     }
 }
 

@@ -1,7 +1,5 @@
 //! How many retries there are.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail where its set-up fails")]
-
 use std::{thread, time::Duration};
 
 use http::Request;

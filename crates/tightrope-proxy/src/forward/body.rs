@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,14 +11,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tightrope_upstream::{Endpoint, Failed, Failure, Outcome, Pick};
+use tokio::task::JoinHandle;
 
 use crate::{
     ForwardError, classify,
     forward::upload::Upload,
+    h1::{Connection, Piece, Position},
     hop_by_hop,
-    pool::{Connection, Pool},
+    pool::Pool,
 };
 
 /// The body of a response as it comes from the endpoint, frame by frame.
@@ -30,57 +32,55 @@ use crate::{
 /// Dropping it before its end closes the connection to the endpoint and releases the pick with
 /// [`Outcome::Cancelled`].
 pub struct ForwardBody {
-    /// None after a failure, and for the response to an upgrade.
-    incoming: Option<Incoming>,
+    /// None at the end, after a failure, and for the response to an upgrade.
+    lease: Option<Lease>,
     /// How long the endpoint may send nothing.
     limit: Duration,
     upload: Option<Arc<Upload>>,
-    lease: Option<Lease>,
     endpoint: Arc<Endpoint>,
 }
 
 /// What is given back at the end of a body.
-pub(crate) struct Lease {
-    pub(crate) pick: Pick,
+pub(super) struct Lease {
+    pub(super) pick: Pick,
     /// What a complete body means.
-    pub(crate) outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// Dropping it would end the response.
-    pub(crate) connection: Connection,
-    pub(crate) is_reusable: bool,
-    pub(crate) pool: Arc<Pool>,
+    pub(super) connection: Connection,
+    pub(super) position: Position,
+    pub(super) is_reusable: bool,
+    /// The rest of the request.
+    pub(super) uploading: Option<Uploading>,
+    pub(super) pool: Arc<Pool>,
+}
+
+/// A task that writes the rest of a request; dropping this ends it.
+#[derive(Debug)]
+pub(super) struct Uploading {
+    task: Option<JoinHandle<()>>,
 }
 
 // === impl ForwardBody ===
 
 impl ForwardBody {
-    pub(crate) fn new(
-        incoming: Incoming,
-        upload: Option<Arc<Upload>>,
-        lease: Lease,
-        limit: Duration,
-    ) -> Self {
+    pub(super) fn new(upload: Option<Arc<Upload>>, lease: Lease, limit: Duration) -> Self {
         let mut body = Self {
-            incoming: Some(incoming),
             limit,
             upload,
             endpoint: Arc::clone(lease.pick.endpoint()),
             lease: Some(lease),
         };
-        if let Some(lease) = &mut body.lease {
-            lease.connection.timer.progress();
-        }
         // Nobody polls a body that is empty from the start.
         body.finish_at_end();
         body
     }
 
     /// The body of the response to an upgrade, which has none.
-    pub(crate) const fn none(endpoint: Arc<Endpoint>) -> Self {
+    pub(super) const fn none(endpoint: Arc<Endpoint>) -> Self {
         Self {
-            incoming: None,
+            lease: None,
             limit: Duration::MAX,
             upload: None,
-            lease: None,
             endpoint,
         }
     }
@@ -93,7 +93,11 @@ impl ForwardBody {
 
     /// Some servers do not poll past the last frame of a body whose length they know.
     fn finish_at_end(&mut self) {
-        if self.incoming.as_ref().is_some_and(Body::is_end_stream) {
+        if self
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.position.is_end())
+        {
             self.finish();
         }
     }
@@ -107,11 +111,16 @@ impl ForwardBody {
             outcome,
             connection,
             is_reusable,
+            uploading,
             pool,
+            ..
         } = lease;
         pick.set_outcome(outcome);
         if is_reusable {
             pool.put(pick.endpoint(), connection);
+        }
+        if let Some(uploading) = uploading {
+            uploading.detach();
         }
         if let Some(upload) = &self.upload {
             upload.hold(pick);
@@ -120,7 +129,6 @@ impl ForwardBody {
 
     fn fail(&mut self, error: ForwardError) -> ForwardError {
         // Closes the connection to the endpoint.
-        self.incoming = None;
         if let Some(mut lease) = self.lease.take() {
             lease
                 .pick
@@ -143,37 +151,42 @@ impl Body for ForwardBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
         let this = &mut *self;
-        let Some(incoming) = &mut this.incoming else {
+        let Some(lease) = &mut this.lease else {
             return Poll::Ready(None);
         };
-        match Pin::new(incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(mut frame))) => {
-                if let Some(lease) = &mut this.lease {
-                    lease.connection.timer.progress();
-                }
-                if let Some(trailers) = frame.trailers_mut() {
-                    hop_by_hop::strip_trailers(trailers);
-                    this.finish();
-                } else {
-                    this.finish_at_end();
-                }
-                Poll::Ready(Some(Ok(frame)))
+        if let Some(uploading) = &mut lease.uploading
+            && uploading.poll_end(cx).is_ready()
+        {
+            lease.uploading = None;
+            // What the client did not send, the endpoint waits for in vain.
+            if let Some(error) = this.upload_error() {
+                return Poll::Ready(Some(Err(this.fail(error))));
             }
-            Poll::Ready(Some(Err(error))) => {
-                // The connection also ends where the client failed within its request.
-                let cause = this.upload_error();
-                let error =
-                    cause.unwrap_or_else(|| ForwardError::new(Failure::Reset).with_source(error));
-                Poll::Ready(Some(Err(this.fail(error))))
+        }
+        let Some(lease) = &mut this.lease else {
+            return Poll::Ready(None);
+        };
+        match lease.connection.poll_piece(&mut lease.position, cx) {
+            Poll::Ready(Ok(Some(Piece::Data(data)))) => {
+                lease.connection.timer.progress();
+                this.finish_at_end();
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            Poll::Ready(None) => {
+            Poll::Ready(Ok(Some(Piece::Trailers(mut trailers)))) => {
+                hop_by_hop::strip_trailers(&mut trailers);
+                this.finish();
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            Poll::Ready(Ok(None)) => {
                 this.finish();
                 Poll::Ready(None)
             }
+            Poll::Ready(Err(error)) => {
+                // The connection also ends where the client failed within its request.
+                let error = this.upload_error().unwrap_or_else(|| error.into());
+                Poll::Ready(Some(Err(this.fail(error))))
+            }
             Poll::Pending => {
-                let Some(lease) = &mut this.lease else {
-                    return Poll::Pending;
-                };
                 let expired = lease.connection.timer.poll_expired(this.limit, cx);
                 expired.map(|()| {
                     let error = ForwardError::new(Failure::BodyTimeout);
@@ -184,12 +197,43 @@ impl Body for ForwardBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.lease.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let nothing = || SizeHint::with_exact(0);
-        self.incoming.as_ref().map_or_else(nothing, Body::size_hint)
+        match self.lease.as_ref().map(|lease| &lease.position) {
+            Some(Position::Length(left)) => SizeHint::with_exact(*left),
+            Some(Position::Chunked(_) | Position::Close) => SizeHint::new(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+// === impl Uploading ===
+
+impl Uploading {
+    pub(super) const fn new(task: JoinHandle<()>) -> Self {
+        Self { task: Some(task) }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.task {
+            Some(task) => Pin::new(task).poll(cx).map(drop),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Goes on although the response has ended. The client ends it, or its time.
+    fn detach(mut self) {
+        self.task = None;
+    }
+}
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

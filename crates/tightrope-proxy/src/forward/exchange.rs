@@ -1,41 +1,26 @@
 //! One request out, one response back.
 
-use std::{mem, sync::Arc, task::Context};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response, StatusCode, Version};
+use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
-use tightrope_upstream::{Endpoint, Failed, Failure, Pick, Picked};
+use tightrope_upstream::{Endpoint, Failed, Failure, Picked};
 
 use crate::{
     ForwardBody, ForwardConfig, ForwardError, Preamble, check_request, classify,
     error::BoxError,
-    forward::{Outgoing, Upload, body::Lease, head, service::Shared},
-    pool::{Connection, connect},
+    forward::{Upload, answer::Answer, departing::Departing, service::Shared},
+    h1::{Connection, ReadError, WriteError, Writer},
+    pool::connect,
     timeout::poll_head_expired,
-    upgrade::Asked,
 };
 
-/// What stays here while a request is out.
-struct Kept<B> {
-    version: Version,
-    extensions: Extensions,
-    /// The upgrade that was passed on.
-    protocol: Option<&'static str>,
-    /// The body, where there is nothing in it.
-    empty: Option<B>,
-}
-
-/// A response head, and what belongs to it.
-struct Answer {
-    response: Response<Incoming>,
-    /// Kept while the response lasts: dropping it ends the connection.
-    connection: Connection,
-    is_reusable: bool,
-    upload: Option<Arc<Upload>>,
-    /// The upgrade that was asked for, and then the one that was granted.
-    upgrade: Option<Asked>,
+/// Why there is no response.
+enum Ended {
+    Unwritten(WriteError),
+    Unread(ReadError),
+    TimedOut,
 }
 
 /// Forwards `picked`. Whatever happens to the future, its pick is released.
@@ -49,7 +34,7 @@ where
 {
     let (request, mut pick) = picked.into_parts();
     let sent = send(&shared, request, Arc::clone(pick.endpoint())).await;
-    match sent.and_then(Answer::check) {
+    match sent {
         Ok(answer) => Ok(answer.into_response(&shared, pick)),
         Err(error) => {
             pick.set_outcome(classify::of_failure(error.failure()));
@@ -68,53 +53,60 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    check_request(&request)
-        .and_then(|()| shared.config.underscores.check(request.headers()))
-        .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
     let config = &shared.config;
+    check_request(&request)
+        .and_then(|()| config.underscores.check(request.headers()))
+        .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
     let preamble = request.extensions().get::<Preamble>().cloned();
     let (mut connection, mut is_reused) = match open(shared, &endpoint, preamble.as_ref()).await {
         Ok(opened) => opened,
         Err(error) => return Err(error.with_unsent(request, endpoint)),
     };
-    let (kept, mut outgoing, upload) = Kept::depart(request, &endpoint, config);
+    let (departing, mut outgoing) = Departing::new(request, &endpoint, config);
     loop {
-        let expired = |timer: &mut _, cx: &mut Context<'_>| {
-            poll_head_expired(config.head_timeout, upload.as_deref(), timer, cx)
-        };
-        let mut error = match connection.send(outgoing, expired).await {
-            Some(Ok(response)) => {
-                return Ok(Answer {
-                    response,
-                    connection,
-                    is_reusable: preamble.is_none(),
-                    upload,
-                    upgrade: kept.into_asked(),
-                });
+        let mut writer = Writer::new(departing.head(), outgoing, connection.begin());
+        let upload = departing.upload();
+        let ended = match respond(&mut connection, &mut writer, upload, config).await {
+            Ok((response, is_written)) => {
+                let unwritten = match is_written {
+                    true => {
+                        connection.keep(writer.into_parts().1);
+                        None
+                    }
+                    false => Some(writer),
+                };
+                let answer = Answer::new(response, connection, departing, unwritten);
+                return answer
+                    .map_err(|error| ForwardError::new(Failure::Protocol).with_source(error));
             }
-            Some(Err(error)) => error,
-            None => return Err(ForwardError::new(Failure::HeadTimeout)),
+            Err(ended) => ended,
         };
-        if let Some(error) = upload.as_deref().and_then(Upload::take_error) {
+        if let Some(error) = upload.and_then(Upload::take_error) {
             return Err(error);
         }
-        let (message, error) = match error.take_message() {
-            None => return Err(kept.failure(error.into_error(), is_reused)),
-            // The endpoint closed the connection while it was idle.
-            Some(message) if is_reused => match open(shared, &endpoint, None).await {
+        let error = match ended {
+            Ended::Unwritten(WriteError::Io(error)) if !writer.has_begun() => error,
+            // RFC 9112 §9.3.1: the close of an idle connection may cross a request.
+            Ended::Unread(error @ (ReadError::Closed | ReadError::Io(_)))
+                if is_reused && upload.is_none() && !connection.has_received() =>
+            {
+                return Err(ForwardError::new(Failure::Stale).with_source(error));
+            }
+            ended => return Err(ended.into()),
+        };
+        outgoing = writer.into_parts().0;
+        // The endpoint closed the connection while it was idle.
+        let error = match is_reused {
+            true => match open(shared, &endpoint, None).await {
                 Ok(opened) => {
                     (connection, is_reused) = opened;
-                    outgoing = message;
                     continue;
                 }
-                Err(error) => (message, error),
+                Err(error) => error,
             },
-            Some(message) => {
-                let error = ForwardError::new(Failure::Connect).with_source(error.into_error());
-                (message, error)
-            }
+            false => ForwardError::new(Failure::Connect).with_source(error),
         };
-        return Err(match kept.come_back(message, config) {
+        return Err(match departing.come_back(outgoing, config) {
             Some(request) => error.with_unsent(request, endpoint),
             None => error,
         });
@@ -138,118 +130,60 @@ async fn open(
     Ok((connection, false))
 }
 
-// === impl Kept ===
-
-impl<B> Kept<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    /// Makes the request that goes out of the one that came in.
-    fn depart(
-        request: Request<B>,
-        endpoint: &Endpoint,
-        config: &ForwardConfig,
-    ) -> (Self, Request<Outgoing>, Option<Arc<Upload>>) {
-        let (mut parts, body) = request.into_parts();
-        let version = parts.version;
-        let protocol = config.upgrades.asked(&parts, &body);
-        head::request(&mut parts, &body, protocol, endpoint, config);
-        let extensions = mem::take(&mut parts.extensions);
-        let (outgoing, upload, empty) = if body.is_end_stream() {
-            (Outgoing::empty(), None, Some(body))
-        } else {
-            let upload = Arc::new(Upload::new());
-            let limit = config.request_idle_timeout;
-            let outgoing = Outgoing::new(body, Arc::clone(&upload), limit);
-            (outgoing, Some(upload), None)
-        };
-        let kept = Self {
-            version,
-            extensions,
-            protocol,
-            empty,
-        };
-        (kept, Request::from_parts(parts, outgoing), upload)
-    }
-
-    /// Makes the request that came in of the one that did not go out after all. What ended at this
-    /// hop stays away.
-    fn come_back(self, message: Request<Outgoing>, config: &ForwardConfig) -> Option<Request<B>> {
-        let (mut parts, outgoing) = message.into_parts();
-        head::restore(&mut parts, self.version, config);
-        parts.extensions = self.extensions;
-        let body = self.empty.or_else(|| outgoing.into_unsent())?;
-        Some(Request::from_parts(parts, body))
-    }
-
-    /// The upgrade that the client asked for.
-    fn into_asked(mut self) -> Option<Asked> {
-        Asked::new(self.protocol?, &mut self.extensions)
-    }
-
-    /// Why there is no response.
-    fn failure(&self, error: hyper::Error, is_reused: bool) -> ForwardError {
-        // RFC 9112 §9.3.1: the close of an idle connection may cross a request.
-        if is_reused && self.empty.is_some() && !error.is_parse() {
-            return ForwardError::new(Failure::Stale).with_source(error);
+/// The head of the response, and whether the whole request was written before it.
+async fn respond(
+    connection: &mut Connection,
+    writer: &mut Writer,
+    upload: Option<&Upload>,
+    config: &ForwardConfig,
+) -> Result<(Response<()>, bool), Ended> {
+    let (mut is_written, mut is_broken, mut interim) = (false, false, 0);
+    poll_fn(|cx| {
+        if !is_written && !is_broken {
+            match connection.poll_write(writer, cx) {
+                Poll::Ready(Ok(())) => is_written = true,
+                // The endpoint may have said why it takes no more.
+                Poll::Ready(Err(WriteError::Io(_))) if writer.has_begun() => is_broken = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Ended::Unwritten(error))),
+                Poll::Pending => {}
+            }
         }
-        ForwardError::exchange(error)
+        // What comes before the request is no response to it.
+        if writer.has_begun() {
+            match connection.poll_head(&mut interim, cx) {
+                Poll::Ready(Ok(response)) => return Poll::Ready(Ok((response, is_written))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Ended::Unread(error))),
+                Poll::Pending => {}
+            }
+        }
+        poll_head_expired(config.head_timeout, upload, &mut connection.timer, cx)
+            .map(|()| Err(Ended::TimedOut))
+    })
+    .await
+}
+
+// === impl Ended ===
+
+impl From<Ended> for ForwardError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::TimedOut => Self::new(Failure::HeadTimeout),
+            Ended::Unread(error) => error.into(),
+            Ended::Unwritten(WriteError::Io(error)) => Self::new(Failure::Reset).with_source(error),
+            // The body is not what it said it was.
+            Ended::Unwritten(error) => Self::new(Failure::Local).with_source(error),
+        }
     }
 }
 
-// === impl Answer ===
-
-impl Answer {
-    /// Refuses what could not be passed on safely, and makes the rest a response of this proxy.
-    fn check(mut self) -> Result<Self, ForwardError> {
-        let is_switch = self.response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if self.response.version() != Version::HTTP_11 {
-            // hyper would speak HTTP/1.0 on it from now on, which cannot carry every request.
-            self.is_reusable = false;
-        }
-        self.upgrade = self.upgrade.filter(|_| is_switch);
-        if is_switch {
-            // RFC 9110 §15.2.2: only to what was asked for.
-            let asked = self.upgrade.as_ref();
-            let granted = asked.is_some_and(|asked| asked.is_granted(self.response.headers()));
-            if !granted {
-                return Err(ForwardError::new(Failure::Protocol)
-                    .with_source("response switches to a protocol that was not asked for"));
+impl From<ReadError> for ForwardError {
+    fn from(error: ReadError) -> Self {
+        let failure = match error {
+            ReadError::Io(_) | ReadError::Closed => Failure::Reset,
+            ReadError::Head(_) | ReadError::TooLong | ReadError::Interim | ReadError::Chunk(_) => {
+                Failure::Protocol
             }
-        }
-        let (mut parts, body) = self.response.into_parts();
-        head::response(&mut parts)
-            .map_err(|error| ForwardError::new(Failure::Protocol).with_source(error))?;
-        self.response = Response::from_parts(parts, body);
-        Ok(self)
-    }
-
-    fn into_response(self, shared: &Shared, mut pick: Pick) -> Response<ForwardBody> {
-        let Self {
-            mut response,
-            connection,
-            is_reusable,
-            upload,
-            upgrade,
-        } = self;
-        let outcome = classify::of_status(response.status());
-        pick.answered(outcome);
-        if let Some(asked) = upgrade {
-            asked.mark(response.headers_mut());
-            let endpoint = hyper::upgrade::on(&mut response);
-            let body = ForwardBody::none(Arc::clone(pick.endpoint()));
-            shared.tunnels.spawn(asked, (connection, endpoint), pick);
-            return response.map(|_empty| body);
-        }
-        let lease = Lease {
-            pick,
-            outcome,
-            connection,
-            is_reusable,
-            pool: Arc::clone(&shared.pool),
         };
-        let limit = shared.config.body_idle_timeout;
-        response.map(|incoming| ForwardBody::new(incoming, upload, lease, limit))
+        Self::new(failure).with_source(error)
     }
 }

@@ -1,12 +1,11 @@
 //! The heads of requests and responses, as they leave this proxy.
 
 use http::{
-    HeaderMap, HeaderValue, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Response, StatusCode, Uri, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, COOKIE, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE, VIA,
     },
     request::Parts,
-    response,
 };
 use http_body::Body;
 use tightrope_upstream::{Address, Endpoint};
@@ -140,80 +139,15 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 // === Responses ===
 
-/// A response whose head leaves open how long its body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FramingError {
-    #[error("response has an unknown transfer coding")]
-    TransferEncoding,
-    #[error("response has both Content-Length and Transfer-Encoding")]
-    Both,
-    #[error("response has an invalid or ambiguous Content-Length")]
-    ContentLength,
-}
-
-/// Makes the head of a response one of this proxy.
-pub(crate) fn response(parts: &mut response::Parts) -> Result<(), FramingError> {
+/// Makes the head of a response, whose framing was taken, one of this proxy.
+pub(crate) fn response(response: &mut Response<()>) {
     // RFC 9110 §2.5: each hop has its own version.
-    parts.version = Version::HTTP_11;
-    unframe(&mut parts.headers)?;
-    if parts.status == StatusCode::NO_CONTENT {
+    *response.version_mut() = Version::HTTP_11;
+    let is_empty = response.status() == StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    if is_empty {
         // RFC 9110 §8.6: no Content-Length in a 204.
-        parts.headers.remove(CONTENT_LENGTH);
+        headers.remove(CONTENT_LENGTH);
     }
-    hop_by_hop::strip_response(&mut parts.headers);
-    Ok(())
-}
-
-/// Leaves one valid Content-Length, or none and the framing to the server.
-///
-/// hyper checks what it needs to read the body itself; this refuses what it reads in one way and the
-/// next recipient might read in another.
-fn unframe(headers: &mut HeaderMap) -> Result<(), FramingError> {
-    let (mut codings, mut lengths) = (0, 0);
-    let (mut is_chunked, mut is_plain) = (true, true);
-    for (name, value) in &*headers {
-        if *name == TRANSFER_ENCODING {
-            codings += 1;
-            is_chunked &= value.as_bytes().eq_ignore_ascii_case(b"chunked");
-        } else if *name == CONTENT_LENGTH {
-            lengths += 1;
-            is_plain &= is_number(value.as_bytes());
-        }
-    }
-    if codings > 0 {
-        // RFC 9112 §6.1: no coding but chunked was asked for, and it is applied once.
-        if codings > 1 || !is_chunked {
-            return Err(FramingError::TransferEncoding);
-        }
-        // RFC 9112 §6.3: ought to be handled as an error.
-        if lengths > 0 {
-            return Err(FramingError::Both);
-        }
-        headers.remove(TRANSFER_ENCODING);
-    }
-    match lengths {
-        0 => Ok(()),
-        1 if is_plain => Ok(()),
-        _ => join_lengths(headers),
-    }
-}
-
-/// RFC 9112 §6.3: one number that stands there several times counts once.
-fn join_lengths(headers: &mut HeaderMap) -> Result<(), FramingError> {
-    let mut lengths = headers
-        .get_all(CONTENT_LENGTH)
-        .into_iter()
-        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
-        .map(<[u8]>::trim_ascii);
-    let first = lengths.next().unwrap_or_default();
-    if !is_number(first) || !lengths.all(|length| length == first) {
-        return Err(FramingError::ContentLength);
-    }
-    let length = HeaderValue::from_bytes(first).map_err(|_| FramingError::ContentLength)?;
-    headers.insert(CONTENT_LENGTH, length);
-    Ok(())
-}
-
-fn is_number(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+    hop_by_hop::strip_response(headers);
 }

@@ -1,7 +1,9 @@
 //! Sends one picked request to its endpoint and streams the response back.
 
+mod answer;
 mod body;
 mod config;
+mod departing;
 mod exchange;
 mod future;
 mod head;

@@ -65,7 +65,7 @@ enum Turn {
     Over,
 }
 
-/// Tells hyper that the body failed; the reason is in the [`Upload`].
+/// Tells the writer that the body failed; the reason is in the [`Upload`].
 #[derive(Debug, thiserror::Error)]
 #[error("request body failed")]
 pub(crate) struct UploadError;
@@ -73,10 +73,6 @@ pub(crate) struct UploadError;
 // === impl Outgoing ===
 
 impl Outgoing {
-    pub(crate) const fn empty() -> Self {
-        Self { body: Inner::Empty }
-    }
-
     /// `body`, within which the client may stall for `limit`.
     pub(crate) fn new<B>(body: B, upload: Arc<Upload>, limit: Duration) -> Self
     where

@@ -13,13 +13,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::pool::Connection;
+use crate::h1::Connection;
 
 /// The idle connections to all endpoints, the one used last taken first.
 ///
-/// A connection is put back as soon as its response ended and is taken only when hyper says that it
-/// is ready: its request was sent whole and nothing was received that no request asked for. So one
-/// whose upload still goes on stays here, untaken, until it is ready or ends.
+/// A connection is put back when its request was written and its response read, and is taken only if nothing came
+/// since, not even its end.
 #[derive(Debug)]
 pub(crate) struct Pool {
     state: Mutex<State>,
@@ -77,13 +76,10 @@ impl Pool {
         if idle.address != *endpoint.address() {
             return None;
         }
-        let connections = &mut idle.connections;
-        for at in (0..connections.len()).rev() {
-            let connection = &connections[at].0;
-            if connection.is_closed() {
-                connections.remove(at);
-            } else if connection.is_ready() {
-                return Some(connections.remove(at).0);
+        // Nearly always the first.
+        while let Some((mut connection, _)) = idle.connections.pop() {
+            if connection.is_idle() {
+                return Some(connection);
             }
         }
         None
@@ -92,7 +88,7 @@ impl Pool {
     /// Keeps a connection whose response ended, for the next request. Must be called within a
     /// runtime, for the task that closes it should none come.
     pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Connection) {
-        if self.max_idle == 0 || self.idle_timeout.is_zero() || connection.is_closed() {
+        if self.max_idle == 0 || self.idle_timeout.is_zero() {
             return;
         }
         let mut state = self.lock();
@@ -130,9 +126,9 @@ impl Pool {
             if idle.record.strong_count() == 0 {
                 return false;
             }
-            idle.connections.retain(|(connection, since)| {
+            idle.connections.retain_mut(|(connection, since)| {
                 let left = self.idle_timeout.saturating_sub(since.elapsed());
-                let keep = !left.is_zero() && !connection.is_closed();
+                let keep = !left.is_zero() && connection.is_idle();
                 if keep {
                     next = next.min(left);
                 }

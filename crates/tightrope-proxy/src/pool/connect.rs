@@ -3,13 +3,13 @@
 use std::{io, time::Duration};
 
 use tightrope_upstream::{Address, Failure};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use crate::{Preamble, error::BoxError, pool::Connection};
+use crate::{
+    Preamble,
+    error::BoxError,
+    h1::{Connection, Io},
+};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -36,47 +36,26 @@ pub(crate) async fn connect(
 }
 
 async fn dial(address: &Address, preamble: Option<&Preamble>) -> Result<Connection, ConnectError> {
-    match address {
-        Address::Socket(socket) => {
-            handshake(tcp(TcpStream::connect(socket).await)?, preamble).await
-        }
-        Address::Host { name, port } => {
-            let stream = tcp(TcpStream::connect((&**name, *port)).await)?;
-            handshake(stream, preamble).await
-        }
+    let mut io = match address {
+        Address::Socket(socket) => tcp(TcpStream::connect(socket).await)?,
+        Address::Host { name, port } => tcp(TcpStream::connect((&**name, *port)).await)?,
         #[cfg(unix)]
-        Address::Unix(path) => {
-            let stream = tokio::net::UnixStream::connect(path).await?;
-            handshake(stream, preamble).await
+        Address::Unix(path) => Io::Unix(tokio::net::UnixStream::connect(path).await?),
+        other => {
+            let message = format!("`{other}` cannot be connected to on this system");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message).into());
         }
-        other => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("`{other}` cannot be connected to on this system"),
-        )
-        .into()),
+    };
+    if let Some(preamble) = preamble {
+        io.write_all(preamble.as_bytes()).await?;
     }
+    Ok(Connection::new(io))
 }
 
-fn tcp(stream: io::Result<TcpStream>) -> io::Result<TcpStream> {
+fn tcp(stream: io::Result<TcpStream>) -> io::Result<Io> {
     let stream = stream?;
     stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn handshake<T>(
-    mut stream: T,
-    preamble: Option<&Preamble>,
-) -> Result<Connection, ConnectError>
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    if let Some(preamble) = preamble {
-        stream.write_all(preamble.as_bytes()).await?;
-    }
-    Connection::new(stream).await.map_err(|error| ConnectError {
-        failure: Failure::Connect,
-        source: Some(error.into()),
-    })
+    Ok(Io::Tcp(stream))
 }
 
 impl From<io::Error> for ConnectError {

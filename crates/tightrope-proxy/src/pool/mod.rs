@@ -2,10 +2,8 @@
 
 mod cache;
 mod connect;
-mod connection;
 
 pub(crate) use self::{
     cache::Pool,
     connect::{ConnectError, connect},
-    connection::Connection,
 };

@@ -1,0 +1,314 @@
+//! One connection.
+
+use std::{
+    io, mem,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split};
+use tokio_util::io::poll_read_buf;
+
+use super::{
+    Framing, Io, Writer,
+    chunked::{ChunkError, Chunked, Decoded},
+    head::{self, HeadError},
+    writer::WriteError,
+};
+use crate::timeout::IdleTimer;
+
+/// A connection to an endpoint; dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    io: Side,
+    read: BytesMut,
+    /// How much is read at a time.
+    step: usize,
+    /// Whether anything was received since a request went out.
+    has_received: bool,
+    /// For the next head that goes out.
+    buffer: Vec<u8>,
+    /// Measures how long the endpoint keeps us waiting, request after request.
+    pub(crate) timer: IdleTimer,
+}
+
+/// What of a socket is here.
+#[derive(Debug)]
+enum Side {
+    Both(Io),
+    /// The other half still writes.
+    Reading(ReadHalf<Io>),
+}
+
+/// Where in a body we are.
+#[derive(Debug)]
+pub(crate) enum Position {
+    Length(u64),
+    Chunked(Chunked),
+    Close,
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// A connection that speaks something else now, and what was read of that already.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    io: Io,
+    read: BytesMut,
+}
+
+/// Why a response or its body was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("connection was closed before the response was complete")]
+    Closed,
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    #[error("response head is longer than {MAX_HEAD} bytes")]
+    TooLong,
+    #[error("more than {MAX_INTERIM} interim responses")]
+    Interim,
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+}
+
+/// The longest head that is read.
+const MAX_HEAD: usize = 128 * 1024;
+
+/// How many interim responses (1xx) may come before the response.
+const MAX_INTERIM: usize = 32;
+
+/// How much is read at a time: no more than is useful where little comes, and no less where much does.
+const MIN_STEP: usize = 8 * 1024;
+const MAX_STEP: usize = 256 * 1024;
+
+// === impl Connection ===
+
+impl Connection {
+    pub(crate) fn new(io: Io) -> Self {
+        Self {
+            io: Side::Both(io),
+            read: BytesMut::new(),
+            step: MIN_STEP,
+            has_received: false,
+            buffer: Vec::new(),
+            timer: IdleTimer::default(),
+        }
+    }
+
+    /// Whether a request can go out: the connection is open, and nothing came that no request asked for.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        // Nobody is told when that changes.
+        let mut context = Context::from_waker(Waker::noop());
+        let mut byte = [0];
+        let mut byte = ReadBuf::new(&mut byte);
+        let io = match &mut self.io {
+            Side::Both(io) => io,
+            Side::Reading(_) => return false,
+        };
+        self.read.is_empty() && Pin::new(io).poll_read(&mut context, &mut byte).is_pending()
+    }
+
+    /// A request begins; for its head.
+    pub(crate) fn begin(&mut self) -> Vec<u8> {
+        self.has_received = false;
+        self.timer.progress();
+        mem::take(&mut self.buffer)
+    }
+
+    /// The buffer for the next head.
+    pub(crate) fn keep(&mut self, buffer: Vec<u8>) {
+        self.buffer = buffer;
+    }
+
+    /// Whether anything was received since the request began.
+    pub(crate) const fn has_received(&self) -> bool {
+        self.has_received
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        writer: &mut Writer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), WriteError>> {
+        match &mut self.io {
+            Side::Both(io) => writer.poll(io, cx),
+            Side::Reading(_) => {
+                Poll::Ready(Err(io::Error::from(io::ErrorKind::NotConnected).into()))
+            }
+        }
+    }
+
+    /// The half that writes, for a request that is still on its way while its response is read.
+    pub(crate) fn split(self) -> (Self, Option<WriteHalf<Io>>) {
+        let Side::Both(io) = self.io else {
+            return (self, None);
+        };
+        let (reading, writing) = split(io);
+        let io = Side::Reading(reading);
+        (Self { io, ..self }, Some(writing))
+    }
+
+    /// The head of the response. `interim` counts those before it.
+    pub(crate) fn poll_head(
+        &mut self,
+        interim: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, ReadError>> {
+        loop {
+            while !self.read.is_empty() {
+                let Some(response) = head::take(&mut self.read)? else {
+                    break;
+                };
+                let status = response.status();
+                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Ok(response));
+                }
+                *interim += 1;
+                if *interim > MAX_INTERIM {
+                    return Poll::Ready(Err(ReadError::Interim));
+                }
+            }
+            if self.read.len() > MAX_HEAD {
+                return Poll::Ready(Err(ReadError::TooLong));
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Err(ReadError::Closed));
+            }
+        }
+    }
+
+    /// The next piece of the body; none at its end.
+    pub(crate) fn poll_piece(
+        &mut self,
+        position: &mut Position,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Piece>, ReadError>> {
+        loop {
+            match position {
+                Position::Length(0) => return Poll::Ready(Ok(None)),
+                Position::Length(left) if !self.read.is_empty() => {
+                    let length = self.read.len();
+                    let here = usize::try_from(*left).map_or(length, |left| left.min(length));
+                    *left -= here as u64;
+                    let data = self.read.split_to(here).freeze();
+                    return Poll::Ready(Ok(Some(Piece::Data(data))));
+                }
+                Position::Close if !self.read.is_empty() => {
+                    let data = self.read.split().freeze();
+                    return Poll::Ready(Ok(Some(Piece::Data(data))));
+                }
+                Position::Chunked(chunked) => match chunked.decode(&mut self.read)? {
+                    Decoded::Data(data) => return Poll::Ready(Ok(Some(Piece::Data(data)))),
+                    Decoded::Trailers(trailers) => {
+                        return Poll::Ready(Ok(Some(Piece::Trailers(trailers))));
+                    }
+                    Decoded::End => return Poll::Ready(Ok(None)),
+                    Decoded::More => {}
+                },
+                Position::Length(_) | Position::Close => {}
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(match position {
+                    Position::Close => Ok(None),
+                    Position::Length(_) | Position::Chunked(_) => Err(ReadError::Closed),
+                });
+            }
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.read.capacity() - self.read.len() < MIN_STEP / 8 {
+            self.read.reserve(self.step);
+        }
+        let count = match &mut self.io {
+            Side::Both(io) => poll_read_buf(Pin::new(io), cx, &mut self.read),
+            Side::Reading(io) => poll_read_buf(Pin::new(io), cx, &mut self.read),
+        };
+        let count = ready!(count)?;
+        self.has_received |= count > 0;
+        if self.read.len() == self.read.capacity() {
+            self.step = MAX_STEP.min(self.step * 2);
+        } else if count < self.step / 4 {
+            self.step = MIN_STEP.max(self.step / 2);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// What the connection is after it switched protocols. None while the request still goes out.
+    pub(crate) fn into_tunnel(self) -> Option<Tunnel> {
+        match self.io {
+            Side::Both(io) => Some(Tunnel {
+                io,
+                read: self.read,
+            }),
+            Side::Reading(_) => None,
+        }
+    }
+}
+
+// === impl Position ===
+
+impl Position {
+    pub(crate) fn start(framing: Framing) -> Self {
+        match framing {
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(Chunked::default()),
+            Framing::Close => Self::Close,
+        }
+    }
+
+    /// Whether nothing more comes, as far as that is known.
+    pub(crate) const fn is_end(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.is_end(),
+            Self::Close => false,
+        }
+    }
+}
+
+// === impl Tunnel ===
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let count = self.read.len().min(buf.remaining());
+        buf.put_slice(&self.read[..count]);
+        self.read.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,182 @@
+//! A request on its way out.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, header, request::Parts};
+use http_body::Body;
+use tokio::io::AsyncWrite;
+
+use super::encode;
+use crate::forward::Outgoing;
+
+/// Writes a head and its body, as fast as both sides allow.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// What goes first: the head, or what is around chunks.
+    out: Vec<u8>,
+    written: usize,
+    data: Bytes,
+    /// What goes after the data.
+    tail: &'static [u8],
+    /// None when all of it was taken.
+    body: Option<Outgoing>,
+    coding: Coding,
+    has_begun: bool,
+}
+
+/// How the end of the body is told.
+#[derive(Clone, Copy, Debug)]
+enum Coding {
+    /// So much is left.
+    Length(u64),
+    Chunked,
+}
+
+/// Why a request was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The body failed; why is in its `Upload`.
+    #[error("request body failed")]
+    Body,
+    #[error("request body is not as long as its head says")]
+    Length,
+}
+
+impl Writer {
+    /// Writes the head, by way of `buffer`, and `body`. The head must tell how long the body is.
+    pub(crate) fn new(parts: &Parts, body: Option<Outgoing>, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        encode::head(parts, &mut buffer);
+        let length = body
+            .as_ref()
+            .and_then(|_| parts.headers.get(header::CONTENT_LENGTH));
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        Self {
+            out: buffer,
+            written: 0,
+            data: Bytes::new(),
+            tail: b"",
+            body,
+            coding: length.map_or(Coding::Chunked, Coding::Length),
+            has_begun: false,
+        }
+    }
+
+    /// Whether any of it went out.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// The body, as far as it was not taken, and the buffer.
+    pub(crate) fn into_parts(self) -> (Option<Outgoing>, Vec<u8>) {
+        (self.body, self.out)
+    }
+
+    /// Ready when everything was written.
+    pub(crate) fn poll<T: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), WriteError>> {
+        loop {
+            // The first piece of a body goes out with the head.
+            if self.data.is_empty() && self.tail.is_empty() && self.body.is_some() {
+                let loaded = self.poll_load(cx)?;
+                if loaded.is_pending() && self.written == self.out.len() {
+                    return Poll::Pending;
+                }
+            }
+            if self.is_written() {
+                if self.body.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            ready!(self.poll_write(io, cx))?;
+        }
+    }
+
+    fn is_written(&self) -> bool {
+        self.written == self.out.len() && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    /// Takes the next piece of the body.
+    fn poll_load(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Ok(()));
+        };
+        let frame = match ready!(Pin::new(body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => return Poll::Ready(Err(WriteError::Body)),
+            None => return Poll::Ready(self.end(&HeaderMap::new())),
+        };
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.written = 0;
+        }
+        let data = match frame.into_data() {
+            Ok(data) if data.is_empty() => return Poll::Ready(Ok(())),
+            Ok(data) => data,
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                return Poll::Ready(self.end(&trailers));
+            }
+        };
+        match &mut self.coding {
+            Coding::Length(left) => {
+                let length = data.len() as u64;
+                *left = left.checked_sub(length).ok_or(WriteError::Length)?;
+            }
+            Coding::Chunked => {
+                encode::chunk_size(data.len(), &mut self.out);
+                self.tail = b"\r\n";
+            }
+        }
+        self.data = data;
+        Poll::Ready(Ok(()))
+    }
+
+    fn end(&mut self, trailers: &HeaderMap) -> Result<(), WriteError> {
+        match self.coding {
+            Coding::Length(0) => {}
+            Coding::Length(_) => return Err(WriteError::Length),
+            Coding::Chunked => {
+                encode::last_chunk(trailers, &mut self.out);
+            }
+        }
+        self.body = None;
+        Ok(())
+    }
+
+    fn poll_write<T: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let out = &self.out[self.written..];
+        let written = if self.data.is_empty() && self.tail.is_empty() {
+            Pin::new(io).poll_write(cx, out)
+        } else {
+            let slices = [out, &self.data, self.tail].map(IoSlice::new);
+            Pin::new(io).poll_write_vectored(cx, &slices)
+        };
+        let written = ready!(written)?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.has_begun = true;
+        let head = written.min(out.len());
+        self.written += head;
+        let data = (written - head).min(self.data.len());
+        self.data.advance(data);
+        self.tail = &self.tail[written - head - data..];
+        Poll::Ready(Ok(()))
+    }
+}
