@@ -134,9 +134,16 @@ impl Budget {
             return true;
         }
         for (second, taken) in (now + 1 - SLOTS..=now).zip(taken) {
-            self.shared.give_back(second, taken);
+            self.shared.put(second, taken);
         }
         false
+    }
+
+    /// Puts one back that was taken out and came to nothing.
+    pub(crate) fn give_back(&self) {
+        let now = self.shared.second();
+        self.shared.open(now);
+        self.shared.put(now, WHOLE);
     }
 
     /// How many retries there are now.
@@ -226,8 +233,8 @@ impl Shared {
         0
     }
 
-    /// Puts back what was taken from the slot of `second`, unless that is over.
-    fn give_back(&self, second: u64, part: u64) {
+    /// Puts this much into the slot of `second`, unless that is over.
+    fn put(&self, second: u64, part: u64) {
         let slot = self.slot(second);
         let mut word = slot.load(Ordering::Relaxed);
         while part > 0 && word >> 32 == second {

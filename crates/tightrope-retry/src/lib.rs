@@ -53,18 +53,25 @@
 //! | to send requests again | [`RetryLayer`], [`Retry`] |
 //! | to say which, and after what | [`RetryOn`], [`Condition`], or a [`Policy`] of your own |
 //! | to bound the load that this adds | [`Budget`] |
+//! | to wait in between | [`Backoff`] |
+//! | not to wait for the slowest | [`Hedge`] |
 //!
 //! What this crate does not do: choose the endpoint, or tell what an attempt came to. A response that has
 //! begun is never taken back, so one that breaks in its body is not sent again.
 
+mod backoff;
 mod budget;
 mod error;
+mod hedge;
+mod latency;
 mod policy;
 mod replay;
 mod service;
 
 pub use crate::{
+    backoff::{Backoff, BackoffError},
     budget::{Budget, BudgetError},
+    hedge::{Hedge, HedgeError},
     policy::{Condition, ConditionError, Policy, RetryOn},
     replay::Replay,
     service::{ResponseFuture, Retry, RetryLayer},

@@ -266,11 +266,28 @@ impl From<Piece> for Frame<Bytes> {
 // === impl Kept ===
 
 impl<B> Kept<B> {
-    /// Whether all that was read so far is still there.
-    pub(crate) fn can_replay(&self) -> bool {
+    /// Makes sure that all that was read so far stays there: nobody reads on until the next replay
+    /// does. False, and nothing changed, if something is gone already.
+    pub(crate) fn claim(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Tape(tape) => tape.lock().room.is_some(),
+            Self::Tape(tape) => {
+                let mut state = tape.lock();
+                let is_there = state.room.is_some();
+                state.readers += usize::from(is_there);
+                is_there
+            }
+        }
+    }
+
+    /// Whether the whole body is there, so that two attempts can send it at the same time.
+    pub(crate) fn is_complete(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Tape(tape) => {
+                let state = tape.lock();
+                state.room.is_some() && state.is_over
+            }
         }
     }
 

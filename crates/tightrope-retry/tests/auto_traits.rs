@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tightrope_retry::{
-    Budget, BudgetError, Condition, ConditionError, Replay, Retry, RetryLayer, RetryOn,
+    Backoff, BackoffError, Budget, BudgetError, Condition, ConditionError, Hedge, HedgeError,
+    Replay, Retry, RetryLayer, RetryOn,
 };
 use tower::Service;
 
@@ -18,6 +19,10 @@ fn public_types_are_send_sync_and_unpin() {
     all::<RetryOn>();
     all::<Condition>();
     all::<ConditionError>();
+    all::<Backoff>();
+    all::<BackoffError>();
+    all::<Hedge>();
+    all::<HedgeError>();
     all::<Budget>();
     all::<BudgetError>();
     all::<Replay<Full<Bytes>>>();

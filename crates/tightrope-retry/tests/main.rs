@@ -1,7 +1,10 @@
 //! What the crate does, through its public API. One program, so that it is linked once.
 
 mod auto_traits;
+mod backoff;
 mod budget;
+mod hedge;
+mod properties;
 mod replay;
 mod retry;
 mod world;

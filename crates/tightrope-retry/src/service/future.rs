@@ -6,17 +6,22 @@ use std::{
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tightrope_upstream::{Destination, Failed, TakeUnsent};
+use tightrope_upstream::{Failed, TakeUnsent};
+use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
-use super::{Course, course::Next};
+use super::{
+    Course,
+    course::{Next, Others, Way},
+};
 use crate::{Policy, Replay};
 
 pin_project! {
     /// The response of the attempt that counts.
     ///
     /// # Panics
-    /// If it is polled after it resolved.
+    /// If it is polled after it resolved, or, where it has to wait, outside of a tokio runtime with
+    /// time enabled.
     ///
     /// # Cancellation
     /// Dropping it drops the attempts that are under way; no further one is made.
@@ -27,30 +32,49 @@ pin_project! {
         // For further attempts; none where there are none.
         service: Option<S>,
         course: Course<P, B, Result<S::Response, S::Error>>,
-        // Whether the next attempt waits for the service to be ready.
-        is_due: bool,
-        destination: Option<Destination>,
+        plan: Plan,
         #[pin]
-        response: Option<S::Future>,
+        pause: Option<Sleep>,
+        // The attempts that are under way; the second is a hedge, or came to take the place of one.
+        #[pin]
+        first: Option<S::Future>,
+        #[pin]
+        twin: Option<S::Future>,
+        first_way: Option<Way>,
+        twin_way: Option<Way>,
     }
+}
+
+/// What happens after the pause.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    Nothing,
+    /// Another attempt, as soon as the service is ready.
+    Attempt,
+    /// Another attempt, if it may be.
+    Hedge,
 }
 
 impl<S, P, B> ResponseFuture<S, P, B>
 where
     S: Service<Request<Replay<B>>>,
 {
-    pub(super) const fn new(
+    pub(super) fn new(
         service: Option<S>,
         course: Course<P, B, Result<S::Response, S::Error>>,
         response: S::Future,
-        destination: Option<Destination>,
+        way: Way,
     ) -> Self {
+        let delay = course.hedge_delay();
         Self {
             service,
             course,
-            is_due: false,
-            destination,
-            response: Some(response),
+            plan: delay.map_or(Plan::Nothing, |_| Plan::Hedge),
+            pause: delay.map(sleep),
+            first: Some(response),
+            twin: None,
+            first_way: Some(way),
+            twin_way: None,
         }
     }
 }
@@ -63,36 +87,123 @@ where
 {
     type Output = Result<Response<T>, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            if let Some(response) = this.response.as_mut().as_pin_mut() {
-                let is_known = |to: &Destination| to.endpoint().is_some();
-                if this.course.holds() && this.destination.as_ref().is_some_and(is_known) {
-                    this.course.let_go();
-                }
-                let result = ready!(response.poll(context));
-                this.response.set(None);
-                let destination = this.destination.take();
-                let endpoint = destination.and_then(|to| to.endpoint().cloned());
-                match this.course.settle(result, endpoint) {
-                    Next::Done(result) => return Poll::Ready(result),
-                    Next::Attempt => *this.is_due = true,
-                }
+            if let Some(result) = self.as_mut().poll_attempts(task) {
+                return Poll::Ready(result);
             }
-            let (true, Some(service)) = (*this.is_due, &mut this.service) else {
-                panic!("polled after it resolved")
-            };
-            if let Err(error) = ready!(service.poll_ready(context)) {
-                *this.is_due = false;
-                return Poll::Ready(this.course.take_held().unwrap_or(Err(error)));
+            let mut this = self.as_mut().project();
+            this.course.let_go([this.first_way, this.twin_way]);
+            if *this.plan == Plan::Nothing {
+                assert!(
+                    this.first.is_some() || this.twin.is_some(),
+                    "polled after it resolved"
+                );
+                return Poll::Pending;
             }
-            *this.is_due = false;
-            if let Some((request, destination)) = this.course.request() {
-                this.response.set(Some(service.call(request)));
-                *this.destination = Some(destination);
+            if let Some(pause) = this.pause.as_mut().as_pin_mut() {
+                ready!(pause.poll(task));
+                this.pause.set(None);
+            }
+            if *this.plan == Plan::Hedge {
+                let way = this.first_way.as_ref().or(this.twin_way.as_ref());
+                *this.plan = match this.course.hedges(way) {
+                    true => Plan::Attempt,
+                    false => Plan::Nothing,
+                };
+                continue;
+            }
+            if let Err(error) = ready!(self.as_mut().poll_next(task)) {
+                return Poll::Ready(error);
             }
         }
+    }
+}
+
+impl<S, P, B, T> ResponseFuture<S, P, B>
+where
+    S: Service<Request<Replay<B>>, Response = Response<T>>,
+    S::Error: Failed + TakeUnsent<Request<Replay<B>>>,
+    P: Policy,
+{
+    /// What an attempt came to, if that is the end.
+    fn poll_attempts(
+        self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Option<Result<Response<T>, S::Error>> {
+        let mut this = self.project();
+        let slots = [(this.first, this.first_way), (this.twin, this.twin_way)];
+        let mut left = slots.iter().filter(|(slot, _)| slot.is_some()).count();
+        for (mut slot, way) in slots {
+            let Some(Poll::Ready(result)) = slot.as_mut().as_pin_mut().map(|slot| slot.poll(task))
+            else {
+                continue;
+            };
+            slot.set(None);
+            left -= 1;
+            // Set with the attempt.
+            let Some(way) = way.take() else { continue };
+            let others = match (*this.plan, left) {
+                (Plan::Attempt, _) => Others::Next,
+                (_, 0) => Others::Nobody,
+                _ => Others::Twin,
+            };
+            match this.course.settle(result, &way, others) {
+                Next::Done(result) => {
+                    *this.plan = Plan::Nothing;
+                    return Some(result);
+                }
+                Next::Attempt(wait) => {
+                    *this.plan = Plan::Attempt;
+                    let pause = (!wait.is_zero()).then(|| sleep(wait));
+                    this.pause.as_mut().set(pause);
+                }
+                // Nobody else joins the other one.
+                Next::Wait if *this.plan == Plan::Hedge => *this.plan = Plan::Nothing,
+                Next::Wait => {}
+            }
+        }
+        None
+    }
+
+    /// Makes the next attempt, once the service is ready.
+    #[expect(clippy::type_complexity, reason = "an error is an answer too")]
+    fn poll_next(
+        self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), Result<Response<T>, S::Error>>> {
+        let mut this = self.project();
+        let Some(service) = this.service else {
+            *this.plan = Plan::Nothing;
+            return Poll::Ready(Ok(()));
+        };
+        let ready = ready!(service.poll_ready(task));
+        *this.plan = Plan::Nothing;
+        if let Err(error) = ready {
+            if this.first.is_some() || this.twin.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            return Poll::Ready(Err(this.course.take_held().unwrap_or(Err(error))));
+        }
+        let ways = [&*this.first_way, &*this.twin_way];
+        let Some((request, way)) = this.course.request(ways) else {
+            return Poll::Ready(Ok(()));
+        };
+        let response = service.call(request);
+        if this.first.is_none() {
+            this.first.set(Some(response));
+            *this.first_way = Some(way);
+        } else {
+            this.twin.set(Some(response));
+            *this.twin_way = Some(way);
+        }
+        if !(this.first.is_some() && this.twin.is_some())
+            && let Some(delay) = this.course.hedge_delay()
+        {
+            *this.plan = Plan::Hedge;
+            this.pause.set(Some(sleep(delay)));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
 use super::{Retry, Settings};
-use crate::{Budget, RetryOn};
+use crate::{Backoff, Budget, Hedge, RetryOn};
 
 /// Puts a [`Retry`] in front of a service.
 ///
@@ -13,6 +13,9 @@ use crate::{Budget, RetryOn};
 /// | [policy](Self::with_policy) | idempotent requests, on the [default conditions](crate::Condition::DEFAULT) |
 /// | [body limit](Self::with_body_limit) | 64 KiB |
 /// | [budget](Self::with_budget) | its own: 20 percent of the requests, and 10 a second |
+/// | [backoff](Self::with_backoff) | none: the next endpoint is asked at once |
+/// | [`Retry-After`](Self::with_retry_after) | up to 1 s |
+/// | [hedge](Self::with_hedge) | none |
 ///
 /// Services of the same layer share its budget.
 #[derive(Clone, Debug)]
@@ -42,9 +45,12 @@ impl<P> RetryLayer<P> {
     pub fn with_policy<Q>(self, policy: Q) -> RetryLayer<Q> {
         let Settings {
             attempts,
+            policy: _,
             body_limit,
             budget,
-            ..
+            backoff,
+            retry_after,
+            hedge,
         } = self.settings;
         RetryLayer {
             settings: Settings {
@@ -52,6 +58,9 @@ impl<P> RetryLayer<P> {
                 policy,
                 body_limit,
                 budget,
+                backoff,
+                retry_after,
+                hedge,
             },
         }
     }
@@ -73,6 +82,28 @@ impl<P> RetryLayer<P> {
     /// [stale]: tightrope_upstream::Failure::Stale
     pub fn with_budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
         self.settings.budget = budget.into();
+        self
+    }
+
+    /// Waits before a request is sent again that may have been sent. None: it is sent at once.
+    pub fn with_backoff(mut self, backoff: impl Into<Option<Backoff>>) -> Self {
+        self.settings.backoff = backoff.into();
+        self
+    }
+
+    /// Waits as long as an endpoint asks for, by `Retry-After` (RFC 9110 §10.2.3) or gRPC's
+    /// `grpc-retry-pushback-ms`, before the request is sent again, and instead of the backoff. If
+    /// that is longer than `most` the request is not sent again, and the client is told what the
+    /// endpoint said; so it is after a negative pushback, which asks for that.
+    pub const fn with_retry_after(mut self, most: Duration) -> Self {
+        self.settings.retry_after = most;
+        self
+    }
+
+    /// Sends a second copy of a request that is not answered for a while. Requests must then come
+    /// within a tokio runtime that has time enabled.
+    pub fn with_hedge(mut self, hedge: impl Into<Option<Hedge>>) -> Self {
+        self.settings.hedge = hedge.into();
         self
     }
 }

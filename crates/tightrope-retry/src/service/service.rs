@@ -77,9 +77,9 @@ where
         request.extensions_mut().remove::<Attempt>();
         self.settings.deposit();
         let spare = (self.settings.attempts > 1).then(|| self.inner.clone());
-        let (course, request, destination) = Course::start(&self.settings, request);
+        let (course, request, way) = Course::start(&self.settings, request);
         let response = self.inner.call(request);
-        ResponseFuture::new(spare, course, response, destination)
+        ResponseFuture::new(spare, course, response, way)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What all requests of a layer share.
 
-use crate::{Budget, RetryOn};
+use std::time::Duration;
+
+use crate::{Backoff, Budget, Hedge, RetryOn};
 
 /// What a [`RetryLayer`](super::RetryLayer) was told.
 #[derive(Clone, Debug)]
@@ -10,6 +12,11 @@ pub(super) struct Settings<P> {
     pub(super) body_limit: usize,
     /// None: as many retries as the attempts allow.
     pub(super) budget: Option<Budget>,
+    /// None: the next attempt is made at once.
+    pub(super) backoff: Option<Backoff>,
+    /// The longest wait that an endpoint may ask for.
+    pub(super) retry_after: Duration,
+    pub(super) hedge: Option<Hedge>,
 }
 
 impl Default for Settings<RetryOn> {
@@ -21,6 +28,9 @@ impl Default for Settings<RetryOn> {
             // What linkerd keeps.
             body_limit: 64 * 1024,
             budget: Some(Budget::default()),
+            backoff: None,
+            retry_after: Duration::from_secs(1),
+            hedge: None,
         }
     }
 }
@@ -35,5 +45,12 @@ impl<P> Settings<P> {
     /// Whether there may be another retry, which is then paid for.
     pub(super) fn withdraw(&self) -> bool {
         self.budget.as_ref().is_none_or(Budget::withdraw)
+    }
+
+    /// That one came to nothing.
+    pub(super) fn refund(&self) {
+        if let Some(budget) = &self.budget {
+            budget.give_back();
+        }
     }
 }

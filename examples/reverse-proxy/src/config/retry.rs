@@ -1,8 +1,10 @@
 //! When a request is sent again.
 
+use std::{fmt::Display, time::Duration};
+
 use http::Method;
 use serde::Deserialize;
-use tightrope::retry::{Budget, BudgetError, Condition, RetryLayer, RetryOn};
+use tightrope::retry::{Backoff, Budget, Condition, Hedge, RetryLayer, RetryOn};
 
 use super::{ConfigError, route::Size, text};
 
@@ -25,10 +27,28 @@ pub(crate) struct Retry {
     budget: u32,
     /// And besides, a second.
     budget_reserve: u32,
+    /// The most that the second attempt waits; 0: none does.
+    #[serde(with = "humantime_serde")]
+    backoff: Duration,
+    /// The most that any attempt waits.
+    #[serde(with = "humantime_serde")]
+    backoff_max: Duration,
+    /// The longest wait that an endpoint may ask for.
+    #[serde(with = "humantime_serde")]
+    retry_after: Duration,
+    /// When a second copy is sent although the first may be answered yet; default: never.
+    #[serde(with = "humantime_serde")]
+    hedge_after: Option<Duration>,
+    /// The same, by the share of requests that are answered by then, in percent.
+    hedge_percentile: Option<u8>,
 }
 
 impl Retry {
-    pub(crate) fn layer(&self) -> Result<RetryLayer, BudgetError> {
+    pub(crate) fn layer(&self) -> Result<RetryLayer, ConfigError> {
+        let fail = |name: &str, error: &dyn Display| ConfigError(format!("retry.{name}: {error}"));
+        if self.attempts == 0 {
+            return Err(ConfigError("retry.attempts is 0".to_owned()));
+        }
         let policy = RetryOn::new(self.on.iter().copied());
         let policy = self
             .methods
@@ -40,20 +60,33 @@ impl Retry {
         } else {
             policy
         };
-        let budget = Budget::new(self.budget)?.with_reserve(self.budget_reserve)?;
+        let budget = Budget::new(self.budget).map_err(|error| fail("budget", &error))?;
+        let budget = budget
+            .with_reserve(self.budget_reserve)
+            .map_err(|error| fail("budget_reserve", &error))?;
+        let backoff = (!self.backoff.is_zero())
+            .then(|| Backoff::new(self.backoff, self.backoff_max))
+            .transpose()
+            .map_err(|error| fail("backoff", &error))?;
+        let hedge = match (self.hedge_after, self.hedge_percentile) {
+            (Some(_), Some(_)) => {
+                return Err(fail("hedge_percentile", &"there is hedge_after already"));
+            }
+            (Some(delay), None) => Some(Hedge::after(delay)),
+            (None, Some(percentile)) => {
+                let hedge = Hedge::at_percentile(percentile);
+                Some(hedge.map_err(|error| fail("hedge_percentile", &error))?)
+            }
+            (None, None) => None,
+        };
         Ok(RetryLayer::new()
             .with_attempts(self.attempts)
             .with_policy(policy)
             .with_body_limit(usize::try_from(self.body_limit.0).unwrap_or(usize::MAX))
-            .with_budget(budget))
-    }
-
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.attempts == 0 {
-            return Err(ConfigError("attempts is 0".to_owned()));
-        }
-        let layer = self.layer().map(drop);
-        layer.map_err(|error| ConfigError(format!("budget: {error}")))
+            .with_budget(budget)
+            .with_backoff(backoff)
+            .with_retry_after(self.retry_after)
+            .with_hedge(hedge))
     }
 }
 
@@ -67,6 +100,11 @@ impl Default for Retry {
             body_limit: Size(64 * 1024),
             budget: 20,
             budget_reserve: 10,
+            backoff: Duration::ZERO,
+            backoff_max: Duration::from_millis(250),
+            retry_after: Duration::from_secs(1),
+            hedge_after: None,
+            hedge_percentile: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 32] = [
+const WITHOUT_DEFAULT: [&str; 34] = [
     "certificate",
     "key",
     "names",
@@ -40,6 +40,8 @@ const WITHOUT_DEFAULT: [&str; 32] = [
     "redirect_to_https",
     "hsts",
     "root",
+    "hedge_after",
+    "hedge_percentile",
 ];
 
 #[test]
@@ -58,7 +60,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 70);
+    assert_eq!(shown, 73);
 }
 
 /// What `[forwarded]` is with these settings.

@@ -221,9 +221,8 @@ impl Upstream {
             let ramp = slow_start.ramp();
             ramp.map_err(|error| ConfigError(format!("upstream `{name}`: slow_start: {error}")))?;
         }
-        self.retry
-            .check()
-            .map_err(|error| ConfigError(format!("upstream `{name}`: retry.{error}")))?;
+        let retry = self.retry.layer().map(drop);
+        retry.map_err(|error| ConfigError(format!("upstream `{name}`: {error}")))?;
         if self.rollout.tries == 0 {
             return fail("rollout.tries is 0".to_owned());
         }

@@ -139,7 +139,23 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     (
         "[upstream.retry]\nbudget_reserve = 2000000",
-        &["upstream `app`", "retry.budget", "reserve is 2000000"],
+        &[
+            "upstream `app`",
+            "retry.budget_reserve",
+            "reserve is 2000000",
+        ],
+    ),
+    (
+        "[upstream.retry]\nbackoff = \"1s\"",
+        &["upstream `app`", "retry.backoff: max is 250ms"],
+    ),
+    (
+        "[upstream.retry]\nhedge_percentile = 100",
+        &["upstream `app`", "retry.hedge_percentile", "100"],
+    ),
+    (
+        "[upstream.retry]\nhedge_percentile = 95\nhedge_after = \"1s\"",
+        &["upstream `app`", "hedge_percentile: there is hedge_after"],
     ),
     ("[[route]]\nupstream = \"other\"", &["route 1", "`other`"]),
     (
