@@ -22,6 +22,7 @@ use tightrope_upstream::Failure;
 /// use tightrope_upstream::Failure;
 ///
 /// /// As the default, and everything that has a key by which the service knows repetitions.
+/// #[derive(Clone)]
 /// struct Keyed(RetryOn);
 ///
 /// impl Policy for Keyed {

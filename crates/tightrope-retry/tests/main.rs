@@ -3,6 +3,7 @@
 mod auto_traits;
 mod backoff;
 mod budget;
+mod cancel;
 mod hedge;
 mod properties;
 mod replay;

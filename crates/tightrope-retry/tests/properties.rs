@@ -181,7 +181,7 @@ async fn check(case: Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn no_more_is_sent_than_may_be(case in case()) {

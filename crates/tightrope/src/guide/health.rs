@@ -65,10 +65,10 @@
 //! Then, by what you see:
 //!
 //! - **A killed server costs requests.** It should not: connections that fail go to another endpoint
-//!   (`Retry`), and `fall` of them take it out before the next probe. If it does, the observing layer is
+//!   ([`retries`](super::retries)), and `fall` of them take it out before the next probe. If it does, the observing layer is
 //!   missing.
 //! - **A server that hangs costs requests.** Those that are in it when it hangs wait for the time limit
-//!   of the forwarding service; make that as short as your slowest honest answer. Probes notice after
+//!   of the forwarding service, and go elsewhere then if they may be sent twice; make it as short as your slowest honest answer. Probes notice after
 //!   `fall` times the interval plus the timeout.
 //! - **A server is out although it is well.** Look at the reason. By a success rate: few endpoints with few
 //!   requests are compared with each other; raise the `Volume`, or switch

@@ -19,8 +19,8 @@
 //! | `down` | [`Change::drain`]: what is in flight ends | |
 //!
 //! `max_fails`, `fail_timeout`, `backup`, `max_conns`, `slow_start` and `queue` have a page of their own:
-//! [`health`](super::health#from-nginx). In all cases a request whose connection could not be made
-//! goes to another endpoint (`tightrope-retry`).
+//! [`health`](super::health#from-nginx). What `proxy_next_upstream` says is
+//! in [`retries`](super::retries#from-nginx).
 //!
 //! # HAProxy
 //!

@@ -6,6 +6,7 @@ mod drain;
 mod failover;
 mod leaks;
 mod load;
+mod retries;
 mod rollout;
 mod switch;
 mod world;
