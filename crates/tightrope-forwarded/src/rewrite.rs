@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use crate::host::Host;
@@ -115,9 +116,12 @@ impl Rewrite {
 
     /// Resolves the client, puts it into the extensions, and leaves only headers that may be believed.
     pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
+        self.stop_nominations(request.headers_mut());
         let Some(peer) = request.extensions().get::<Peer>().copied() else {
             request.extensions_mut().remove::<Client>();
-            remove_all(request.headers_mut(), |name| self.is_claim(name));
+            remove_all(request.headers_mut(), |name| {
+                self.is_claim(name.as_str().as_bytes())
+            });
             return;
         };
         let (headers, target) = (request.headers(), request.uri());
@@ -168,7 +172,7 @@ impl Rewrite {
             let doomed = if passes {
                 self.is_disguised(name) || self.is_other_family(name)
             } else {
-                self.is_claim(name)
+                self.is_claim(name.as_str().as_bytes())
             };
             doomed && !ours(name)
         });
@@ -193,6 +197,24 @@ impl Rewrite {
             set(headers, name, value);
         }
         request.extensions_mut().insert(client);
+    }
+
+    /// Takes identity fields out of `Connection`, whose names are removed on the way to the next hop: what is written
+    /// here is not the client's to drop.
+    fn stop_nominations(&self, headers: &mut HeaderMap) {
+        let options = || {
+            let lines = headers.get_all(CONNECTION).into_iter();
+            lines
+                .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+                .map(<[u8]>::trim_ascii)
+        };
+        if !options().any(|option| self.is_claim(option)) {
+            return;
+        }
+        let kept: Vec<_> = options().filter(|option| !self.is_claim(option)).collect();
+        let kept = kept.join(&b", "[..]);
+        let kept = HeaderValue::try_from(kept).ok();
+        set(headers, &CONNECTION, kept.filter(|kept| !kept.is_empty()));
     }
 
     /// What becomes of a list that may be passed on.
@@ -240,7 +262,7 @@ impl Rewrite {
     }
 
     /// Whether the field says who the client is, to the servers behind or to us.
-    fn is_claim(&self, name: &HeaderName) -> bool {
+    fn is_claim(&self, name: &[u8]) -> bool {
         is_identity(name) || self.names_of_our_own().any(|own| is_alike(name, own))
     }
 
@@ -248,7 +270,8 @@ impl Rewrite {
     fn is_disguised(&self, name: &HeaderName) -> bool {
         let mut own = self.names_of_our_own();
         let is_own = self.names_of_our_own().any(|own| own == name);
-        !is_own && (is_disguised(name) || own.any(|own| is_alike(name, own)))
+        let bytes = name.as_str().as_bytes();
+        !is_own && (is_disguised(name) || own.any(|own| is_alike(bytes, own)))
     }
 
     /// What a trusted peer may have let through from its client, since it speaks in the other header.

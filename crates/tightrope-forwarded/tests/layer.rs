@@ -735,3 +735,24 @@ async fn axum_gives_the_peer_of_a_real_connection() {
     );
     server.abort();
 }
+
+#[tokio::test]
+async fn connection_cannot_name_what_is_written() {
+    let layer = ForwardedLayer::new(Trust::nobody())
+        .with_forwarded_for_name("client-of".parse().unwrap())
+        .with_header(IdentityHeader::XEnvoyExternalAddress);
+    for (connection, left) in [
+        (
+            "close, Client-Of, X-Envoy-External-Address, x_forwarded_proto",
+            Some("close"),
+        ),
+        ("CLIENT_OF", None),
+        ("x-other, upgrade", Some("x-other, upgrade")),
+        ("close,,client-of, x-other ,", Some("close, , x-other, ")),
+    ] {
+        let sent = request(peer(STRANGER), &[("connection", connection)]);
+        let passed = pass(&layer, sent).await;
+        assert_eq!(header(&passed, "connection"), left, "{connection}");
+        assert_eq!(header(&passed, "client-of"), Some("198.51.100.1"));
+    }
+}

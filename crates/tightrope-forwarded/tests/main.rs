@@ -1,6 +1,7 @@
 //! What the crate does, through its public API. One program, so that it is linked once.
 
 mod auto_traits;
+mod generate;
 mod layer;
 mod properties;
 mod proxy_protocol;

@@ -109,6 +109,32 @@ fn is_plain(connection: &HeaderValue) -> bool {
         .any(|option| connection.as_bytes().eq_ignore_ascii_case(option))
 }
 
+/// Removes the fields that `Connection` names, and takes their names out of it, so that whoever
+/// writes one of them from now on writes it for the next hop.
+pub(crate) fn drop_nominated(headers: &mut HeaderMap) {
+    let names = named_by_connection(headers);
+    let names: Vec<_> = names.filter(|name| !is_of_one_hop(name.as_str())).collect();
+    if names.is_empty() {
+        return;
+    }
+    let is_kept = |token: &&[u8]| {
+        !names
+            .iter()
+            .any(|name| token.eq_ignore_ascii_case(name.as_ref()))
+    };
+    let kept: Vec<_> = tokens(headers, &CONNECTION).filter(is_kept).collect();
+    let kept = HeaderValue::try_from(kept.join(&b", "[..]));
+    headers.remove(CONNECTION);
+    for name in &names {
+        headers.remove(name);
+    }
+    if let Ok(kept) = kept
+        && !kept.is_empty()
+    {
+        headers.insert(CONNECTION, kept);
+    }
+}
+
 fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
     tokens(headers, &CONNECTION)
         .filter(|token| !token.eq_ignore_ascii_case(b"close"))
@@ -245,6 +271,27 @@ mod tests {
             ("a-b", "1"),
         ]);
         assert_eq!(left, headers(&[("a-b", "1")]));
+    }
+
+    #[test]
+    fn what_is_dropped_early_can_be_written_again() {
+        let mut fields = headers(&[
+            ("connection", "close, X-Client"),
+            ("connection", "upgrade, x-forwarded-for, x-none"),
+            ("upgrade", "websocket"),
+            ("x-client", "eve"),
+            ("x-forwarded-for", "192.0.2.1"),
+        ]);
+        drop_nominated(&mut fields);
+        let left = [
+            ("connection", "close, upgrade, x-forwarded-for"),
+            ("upgrade", "websocket"),
+            ("x-forwarded-for", "192.0.2.1"),
+        ];
+        assert_eq!(fields, headers(&left));
+        let mut fields = headers(&[("connection", "x-client")]);
+        drop_nominated(&mut fields);
+        assert!(fields.is_empty());
     }
 
     #[test]

@@ -36,8 +36,8 @@ use crate::{Cidr, ClientHeader, ForwardedElement, ForwardedFor, IdentityHeader, 
 /// Reading allocates nothing; writing allocates the values that are not there yet and, if a client sent headers
 /// that have to go, a list of their names.
 ///
-/// `Connection: X-Forwarded-For` asks the next hop-by-hop step to remove what was written here. The forwarding
-/// service of `tightrope-proxy` does not fall for it; see that another one does not.
+/// `Connection: X-Forwarded-For` asks the next hop-by-hop step to remove what was written here: identity fields are
+/// taken out of `Connection`.
 ///
 /// # As another server does
 ///

@@ -25,6 +25,10 @@ use tightrope_forwarded::{
 };
 use tower::{Layer, Service};
 
+use self::names::{fold, is_identity};
+
+pub(crate) mod names;
+
 /// Runs an input through the layer and panics where it does not do what the reference does.
 pub(crate) fn check(input: &[u8]) {
     let case = Case::parse(input);
@@ -51,22 +55,22 @@ pub(crate) fn check(input: &[u8]) {
 
 /// A request, what is known of its connection, and the settings it meets.
 #[derive(Clone, Debug)]
-struct Case {
-    peer: Option<Connection>,
+pub(crate) struct Case {
+    pub(crate) peer: Option<Connection>,
     networks: Vec<Network>,
     nearest: bool,
     hops: Option<usize>,
     trusts_unix: bool,
     settings: Settings,
-    target: Uri,
-    headers: Headers,
+    pub(crate) target: Uri,
+    pub(crate) headers: Headers,
 }
 
-type Headers = Vec<(String, Vec<u8>)>;
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 
 /// What there is to know of a client.
 #[derive(Clone, Debug, PartialEq)]
-struct Found {
+pub(crate) struct Found {
     address: Option<IpAddr>,
     port: Option<u16>,
     scheme: &'static str,
@@ -84,7 +88,7 @@ struct Entry {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Connection {
+pub(crate) struct Connection {
     socket: Option<SocketAddr>,
     https: bool,
     local_port: Option<u16>,
@@ -228,7 +232,7 @@ impl Settings {
 }
 
 impl Case {
-    fn parse(input: &[u8]) -> Self {
+    pub(crate) fn parse(input: &[u8]) -> Self {
         let mut lines = input.split(|byte| *byte == b'\n');
         let mut text = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
         let (peer, trust, settings, target) = (text(), text(), text(), text());
@@ -253,8 +257,8 @@ impl Case {
         }
     }
 
-    /// What the layer does.
-    fn run(&self) -> (Headers, Option<Found>) {
+    /// The layer that it meets.
+    pub(crate) fn layer(&self) -> ForwardedLayer {
         let networks = self
             .networks
             .iter()
@@ -267,8 +271,12 @@ impl Case {
         if self.trusts_unix {
             trust = trust.with_unix_peers();
         }
-        let layer = self.settings.layer(trust);
+        self.settings.layer(trust)
+    }
 
+    /// What the layer does.
+    fn run(&self) -> (Headers, Option<Found>) {
+        let layer = self.layer();
         let mut request = Request::new(());
         *request.uri_mut() = self.target.clone();
         for (name, value) in &self.headers {
@@ -299,9 +307,9 @@ impl Case {
     }
 
     /// What it should do.
-    fn expected(&self) -> (Headers, Option<Found>) {
+    pub(crate) fn expected(&self) -> (Headers, Option<Found>) {
         let settings = &self.settings;
-        let mut headers: Headers = self.headers.clone();
+        let mut headers: Headers = self.without_nominations();
         let Some(peer) = self.peer else {
             headers.retain(|(name, _)| !self.is_claim(name));
             return (sorted(headers), None);
@@ -412,6 +420,29 @@ impl Case {
         (sorted(headers), Some(client))
     }
 
+    /// The fields, with no identity field named by `Connection`.
+    fn without_nominations(&self) -> Headers {
+        let joined = self.lines("connection").join(&b","[..]);
+        let all: Vec<_> = joined
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .collect();
+        let names_claim = |option: &[u8]| {
+            let name = String::from_utf8_lossy(option).to_ascii_lowercase();
+            self.is_claim(&name)
+        };
+        let mut headers = self.headers.clone();
+        if all.iter().any(|option| names_claim(option)) {
+            let kept: Vec<_> = all.into_iter().filter(|o| !names_claim(o)).collect();
+            let kept = kept.join(&b", "[..]);
+            headers.retain(|(name, _)| name != "connection");
+            if !kept.is_empty() {
+                headers.push(("connection".to_owned(), kept));
+            }
+        }
+        headers
+    }
+
     /// The lines of a list: what was received if it may pass, and who is added.
     fn written_list(
         &self,
@@ -496,7 +527,7 @@ impl Case {
         names
     }
 
-    fn is_claim(&self, name: &str) -> bool {
+    pub(crate) fn is_claim(&self, name: &str) -> bool {
         is_identity(name) || self.own_names().iter().any(|own| fold(own) == fold(name))
     }
 
@@ -552,7 +583,7 @@ impl Connection {
         })
     }
 
-    fn peer(self) -> Peer {
+    pub(crate) fn peer(self) -> Peer {
         let peer = self.socket.map_or_else(Peer::unix, Peer::tcp);
         let peer = peer.with_scheme(if self.https {
             Scheme::Https
@@ -792,26 +823,6 @@ fn valid_host(text: Vec<u8>) -> Option<String> {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
     (port_is_valid && (is_address || is_name)).then_some(text)
-}
-
-/// The name as a server sees it that turns names into variables.
-fn fold(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect()
-}
-
-fn is_identity(name: &str) -> bool {
-    let name = fold(name);
-    name.starts_with("x-forwarded-")
-        || name.starts_with("x-original-")
-        || "forwarded x-forwarded forwarded-for x-real-ip x-client-ip client-ip x-cluster-client-ip x-remote-ip \
-            x-remote-addr x-originating-ip x-proxyuser-ip proxy-client-ip wl-proxy-client-ip x-envoy-external-address \
-            x-envoy-internal true-client-ip cf-connecting-ip cf-connecting-ipv6 do-connecting-ip fastly-client-ip \
-            fly-client-ip x-appengine-user-ip x-azure-clientip x-azure-socketip front-end-https x-scheme x-url-scheme \
-            x-host x-http-host-override x-rewrite-url"
-            .split_whitespace()
-            .any(|field| field == name)
 }
 
 /// Answers with the request as it arrived.

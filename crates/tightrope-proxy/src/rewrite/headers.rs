@@ -12,6 +12,8 @@ use tightrope_upstream::{Endpoint, Picked};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::hop_by_hop;
+
 use super::{HeaderRules, Subject, rules::FilledValues};
 
 /// Applies [`HeaderRules`] to requests on their way in, and others to responses on their way out.
@@ -91,6 +93,10 @@ impl HeadersLayer {
 
     /// Changes the request, and gives the values for its response.
     fn enter<B>(&self, request: &mut Request<B>, endpoint: Option<&Endpoint>) -> FilledValues {
+        if !self.request.is_empty() {
+            // Else a client could have dropped, on the way out, what a rule writes.
+            hop_by_hop::drop_nominated(request.headers_mut());
+        }
         let subject = Subject::of(request);
         let (values, later) = (self.request.fill(&subject), self.response.fill(&subject));
         let endpoint = endpoint.map(|endpoint| endpoint.id().as_str());

@@ -58,7 +58,8 @@ async fn headers_are_changed_on_both_ways() {
     let answer = get(
         &proxy,
         "/echo?q",
-        "x-debug: 1\r\nx-user: eve\r\nx-list: first\r\nx-none: forged\r\nx-forwarded-for: 203.0.113.7\r\n",
+        "x-debug: 1\r\nx-user: eve\r\nx-list: first\r\nx-none: forged\r\nx-forwarded-for: 203.0.113.7\r\n\
+         connection: x-id, x-facts, x-real-ip\r\n",
     )
     .await
     .to_ascii_lowercase();
