@@ -3,6 +3,7 @@
 mod auto_traits;
 mod generate;
 mod layer;
+mod networks;
 mod properties;
 mod proxy_protocol;
 mod reference;

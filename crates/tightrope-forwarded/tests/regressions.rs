@@ -8,6 +8,7 @@ use std::path::Path;
 fn inputs_found_by_fuzzing_stay_fixed() {
     replay("forwarded_parse", crate::reference::check);
     replay("forwarded_rfc7239", crate::rfc7239::check);
+    replay("forwarded_cidr", crate::networks::check);
 }
 
 fn replay(target: &str, check: fn(&[u8])) {

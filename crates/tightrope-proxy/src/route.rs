@@ -266,6 +266,8 @@ impl FromStr for HostPattern {
         let name = host::without_port(suffix);
         let holds = host::is_host_and_port(name.as_bytes())
             && suffix.strip_suffix('.').unwrap_or(suffix) == name
+            // One dot ends an absolute name.
+            && !name.ends_with('.')
             && !(wildcard && name.starts_with('['));
         if !holds {
             return Err(PatternError {

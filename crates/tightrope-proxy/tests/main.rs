@@ -5,6 +5,8 @@ mod forward;
 mod picks;
 mod pool;
 mod preamble;
+mod reference;
+mod regressions;
 mod rewrite;
 mod strict;
 mod support;

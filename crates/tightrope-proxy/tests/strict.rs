@@ -2,11 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{convert::Infallible, pin::Pin};
+use std::convert::Infallible;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Either, Full};
+use http::Request;
+use http_body_util::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
@@ -15,30 +14,10 @@ use tightrope_upstream::Picked;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tower_service::Service;
 
-use crate::support::Origin;
-
-/// What passes of `bytes` when they come in pieces of this size.
-async fn passed(bytes: &[u8], piece: usize) -> Vec<u8> {
-    let (mut client, server) = duplex(piece);
-    let mut strict = StrictRequests::new(server);
-    let mut seen = Vec::new();
-    let send = async {
-        // It need not read what it has refused.
-        let _refused = client.write_all(bytes).await;
-        drop(client);
-    };
-    let receive = async {
-        let mut all = vec![0; 1 << 16];
-        loop {
-            match strict.read(&mut all).await.unwrap() {
-                0 => break drop(strict),
-                read => seen.extend_from_slice(&all[..read]),
-            }
-        }
-    };
-    tokio::join!(send, receive);
-    seen
-}
+use crate::{
+    reference::strict::{check, passed},
+    support::Origin,
+};
 
 /// What passes, however it comes in pieces.
 async fn scanned(bytes: &[u8]) -> Vec<u8> {
@@ -413,64 +392,8 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Pieces mean nothing, and a refusal is a prefix, a NUL and the end.
     #[test]
-    fn what_passes_is_a_prefix_however_it_comes(bytes in stream(), piece in 1usize..9) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (seen, in_pieces) = runtime.block_on(async {
-            (passed(&bytes, 1 << 16).await, passed(&bytes, piece).await)
-        });
-        prop_assert_eq!(&seen, &in_pieces);
-        match seen.split_last() {
-            Some((0, prefix)) if !bytes.starts_with(&seen) => {
-                prop_assert!(bytes.starts_with(prefix));
-            }
-            _ => prop_assert_eq!(seen, bytes),
-        }
+    fn pieces_mean_nothing_and_hyper_finds_the_same_requests(bytes in stream(), piece in 0u8..9) {
+        check(&[&[piece], &*bytes].concat());
     }
-
-    /// In whatever pieces the answer is read, hyper and this agree on where requests end.
-    #[test]
-    fn hyper_finds_the_same_requests(bytes in stream()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let strict = runtime.block_on(bodies(&bytes, true));
-        let lenient = runtime.block_on(bodies(&bytes, false));
-        // Strictness only takes away from the end.
-        prop_assert!(lenient.starts_with(&strict), "{:?} {:?}", strict, lenient);
-    }
-}
-
-/// The bodies of the requests in `bytes` that hyper reads to their end.
-async fn bodies(bytes: &[u8], is_strict: bool) -> Vec<Bytes> {
-    let (mut client, server) = duplex(1 << 16);
-    let (sender, mut bodies) = tokio::sync::mpsc::unbounded_channel();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let sender = sender.clone();
-        async move {
-            let body = request.into_body().collect().await?.to_bytes();
-            sender.send(body).unwrap();
-            Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::new())))
-        }
-    });
-    client.write_all(bytes).await.unwrap();
-    client.shutdown().await.unwrap();
-    let serve: Pin<Box<dyn Future<Output = _>>> = match is_strict {
-        true => Box::pin(
-            http1::Builder::new()
-                .half_close(true)
-                .serve_connection(TokioIo::new(StrictRequests::new(server)), service),
-        ),
-        false => Box::pin(
-            http1::Builder::new()
-                .half_close(true)
-                .serve_connection(TokioIo::new(server), service),
-        ),
-    };
-    let mut answers = Vec::new();
-    let (_ended, _read) = tokio::join!(serve, client.read_to_end(&mut answers));
-    let mut all = Vec::new();
-    while let Ok(body) = bodies.try_recv() {
-        all.push(body);
-    }
-    all
 }

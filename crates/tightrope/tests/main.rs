@@ -5,3 +5,4 @@ mod ejection;
 mod flows;
 mod nginx;
 mod verdicts;
+mod wire;

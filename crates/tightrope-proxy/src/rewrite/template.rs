@@ -21,7 +21,8 @@ use super::Subject;
 /// | `{header:NAME}` | the first field of the request called `NAME` |
 /// | `{{`, `}}` | a brace |
 ///
-/// What is not known is empty. A template says no value at all, rather than an empty one, where all
+/// What is not known is empty, and white space at both ends is left out, as no header has any there
+/// (RFC 9110 §5.5). A template says no value at all, rather than an empty one, where all
 /// of it is empty. What it says is always fit for a header: control characters in the text are
 /// refused when it is parsed, and no name stands for any.
 ///

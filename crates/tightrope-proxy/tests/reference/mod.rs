@@ -1,0 +1,7 @@
+//! What parsers of this crate have to do, once more, the slow and obvious way. The replay of found
+//! inputs and the fuzz targets `proxy_*` share these files.
+
+pub(crate) mod patterns;
+pub(crate) mod rules;
+pub(crate) mod strict;
+pub(crate) mod template;
