@@ -1,18 +1,24 @@
 //! One line a request, written by a task of its own so that no request waits for the disk.
 
 use std::{
-    fmt, io,
-    net::SocketAddr,
+    fmt::{self, Write},
+    io,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
-use http::{Method, Response, Uri, Version};
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
+    header::{HOST, REFERER, USER_AGENT},
+};
 use http_body::{Body, Frame, SizeHint};
+use humantime_serde::re::humantime;
 use pin_project_lite::pin_project;
-use tightrope::upstream::Endpoint;
+use tightrope::{forwarded::Client, upstream::Endpoint};
 use tokio::{
     fs::OpenOptions,
     io::{AsyncWrite, AsyncWriteExt, BufWriter},
@@ -33,14 +39,28 @@ pub(crate) struct AccessLog {
 pub(crate) struct Line {
     log: Option<mpsc::Sender<String>>,
     begun: Instant,
+    at: SystemTime,
     peer: SocketAddr,
+    client: LoggedClient,
     method: Method,
     target: Uri,
     version: Version,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    host: Option<HeaderValue>,
     status: u16,
     bytes: u64,
     endpoint: Option<Arc<Endpoint>>,
 }
+
+/// The client of a request, told by whoever resolved it, for the log. In the extensions of the request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoggedClient {
+    address: Arc<OnceLock<IpAddr>>,
+}
+
+/// A value as nginx writes it: what could end it, or is no printable ASCII, as `\x..`.
+struct Escaped<'a>(Option<&'a [u8]>);
 
 pin_project! {
     /// A response body that writes its line when it ends, or is dropped.
@@ -78,11 +98,21 @@ impl AccessLog {
     }
 
     /// A request has come.
-    pub(crate) fn enter<B>(&self, peer: SocketAddr, request: &http::Request<B>) -> Line {
+    pub(crate) fn enter<B>(&self, peer: SocketAddr, request: &mut Request<B>) -> Line {
+        let client = LoggedClient::default();
+        if self.lines.is_some() {
+            request.extensions_mut().insert(client.clone());
+        }
+        let field = |name: HeaderName| request.headers().get(name).cloned();
         Line {
             log: self.lines.clone(),
             begun: Instant::now(),
+            at: SystemTime::now(),
             peer,
+            client,
+            referer: field(REFERER),
+            user_agent: field(USER_AGENT),
+            host: field(HOST),
             method: request.method().clone(),
             target: request.uri().clone(),
             version: request.version(),
@@ -165,18 +195,97 @@ impl Drop for Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let client = self.client.address.get().copied();
         let endpoint = self.endpoint.as_ref();
+        let authority = self.target.authority().map(|host| host.as_str().as_bytes());
+        let host = authority.or(self.host.as_ref().map(HeaderValue::as_bytes));
         writeln!(
             f,
-            r#"{} "{} {} {:?}" {} {} {:.6} {}"#,
-            self.peer.ip(),
+            r#"{} - - [{}] "{} {} {:?}" {} {} "{}" "{}" {:.6} {} {}"#,
+            client.unwrap_or_else(|| self.peer.ip().to_canonical()),
+            Time(self.at),
             self.method,
-            self.target.to_string().replace('"', "%22"),
+            Escaped(Some(self.target.to_string().as_bytes())),
             self.version,
             self.status,
             self.bytes,
+            Escaped(self.referer.as_ref().map(HeaderValue::as_bytes)),
+            Escaped(self.user_agent.as_ref().map(HeaderValue::as_bytes)),
             self.begun.elapsed().as_secs_f64(),
+            Escaped(host),
             endpoint.map_or("-", |endpoint| endpoint.id().as_str()),
         )
+    }
+}
+
+// === impl LoggedClient ===
+
+impl LoggedClient {
+    /// Tells the log who the client of `request` is, which was resolved.
+    pub(crate) fn tell<B>(request: &Request<B>) {
+        let extensions = request.extensions();
+        let client = extensions.get::<Client>().and_then(Client::address);
+        if let (Some(client), Some(logged)) = (client, extensions.get::<Self>()) {
+            // Set once: a request is resolved once.
+            let _same = logged.address.set(client);
+        }
+    }
+}
+
+// === impl Escaped ===
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(bytes) = self.0.filter(|bytes| !bytes.is_empty()) else {
+            return f.write_char('-');
+        };
+        for byte in bytes {
+            match byte {
+                b'"' | b'\\' | ..=0x1f | 0x7f.. => write!(f, "\\x{byte:02X}")?,
+                _ => f.write_char(char::from(*byte))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A time in UTC, as in the logs of Apache and nginx: `22/Nov/2026:08:15:00 +0000`.
+struct Time(SystemTime);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        // 2026-11-22T08:15:00Z
+        let text = humantime::format_rfc3339_seconds(self.0).to_string();
+        let (year, day, clock) = (text.get(..4), text.get(8..10), text.get(11..19));
+        let month = text.get(5..7).and_then(|month| month.parse().ok());
+        let month = month.and_then(|month: usize| MONTHS.get(month.checked_sub(1)?));
+        match (day, month, year, clock) {
+            (Some(day), Some(month), Some(year), Some(clock)) => {
+                write!(f, "{day}/{month}/{year}:{clock} +0000")
+            }
+            _ => f.write_str(&text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_and_values_are_written_as_nginx_does() {
+        let at = |seconds| Time(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
+        assert_eq!(at(0), "01/Jan/1970:00:00:00 +0000");
+        assert_eq!(at(1_795_335_729), "22/Nov/2026:08:22:09 +0000");
+        let text = |bytes: &[u8]| Escaped(Some(bytes)).to_string();
+        assert_eq!(text(b"a b"), "a b");
+        assert_eq!(text(b"\"\\\n\xff"), r"\x22\x5C\x0A\xFF");
+        assert_eq!(text(b""), "-");
+        assert_eq!(Escaped(None).to_string(), "-");
     }
 }

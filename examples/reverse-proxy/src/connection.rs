@@ -233,7 +233,7 @@ impl Conversation {
         mut request: Request<Incoming>,
     ) -> Result<Response<LoggedBody<Body>>, Infallible> {
         let settings = self.settings.load_full();
-        let line = settings.log.enter(self.address, &request);
+        let line = settings.log.enter(self.address, &mut request);
         let version = request.version();
         let mut response = if request.headers().len() > settings.http.headers {
             // hyper sees to it in HTTP/1.1 alone.

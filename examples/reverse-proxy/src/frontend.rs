@@ -17,6 +17,7 @@ use tightrope::{
 use tower::{Layer, Service};
 
 use crate::{
+    access_log::LoggedClient,
     config::{self, ConfigError, ForwardedHeader, ForwardedLines, ForwardedMode},
     place::{Answering, Body, Place},
     site::{ClientRequest, Site},
@@ -227,6 +228,7 @@ impl Service<ClientRequest> for Router {
     }
 
     fn call(&mut self, request: ClientRequest) -> Self::Future {
+        LoggedClient::tell(&request);
         if let Err(error) = check_request(&request) {
             return ready(respond::refusal(&error));
         }

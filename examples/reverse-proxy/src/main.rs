@@ -24,6 +24,7 @@ mod cli;
 mod config;
 mod connection;
 mod demo;
+mod error_log;
 mod frontend;
 mod place;
 mod proxy;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| error_log::Writer)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )

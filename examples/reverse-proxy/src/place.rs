@@ -25,6 +25,7 @@ use tightrope::{
         ForwardBody, Preamble, respond,
         rewrite::{AnswerBody, BodyLimitLayer, Facts, Headers, Https, LimitedBody, Prefix},
     },
+    upstream::{Failed, Fault},
 };
 use tower::{Layer, Service, ServiceExt};
 use tower_http::services::ServeDir;
@@ -171,12 +172,13 @@ impl Service<ClientRequest> for Inside {
                     request.extensions_mut().insert(preamble);
                 }
                 let stack = site.stack.clone();
+                let upstream = Arc::clone(site);
                 match self.max_body {
-                    Some(limit) => Box::pin(limited(stack, limit, request)),
+                    Some(limit) => Box::pin(limited(stack, limit, upstream, request)),
                     None => Box::pin(async move {
                         Ok(match stack.oneshot(request).await {
                             Ok(response) => from_endpoint(response),
-                            Err(error) => respond::response(&error).map(Body::from),
+                            Err(error) => failed(&upstream, &error),
                         })
                     }),
                 }
@@ -213,14 +215,29 @@ fn preamble(version: ProxyVersion, request: &ClientRequest) -> Preamble {
 async fn limited(
     stack: Stack,
     limit: u64,
+    site: Arc<Site>,
     request: ClientRequest,
 ) -> Result<Response<Body>, Infallible> {
     let stack = ServiceExt::<Request<LimitedBody<Incoming>>>::map_response(stack, from_endpoint);
     let limited = BodyLimitLayer::new(limit).layer(stack);
     Ok(match limited.oneshot(request).await {
         Ok(response) => response,
-        Err(error) => respond::response(&error).map(Body::from),
+        Err(error) => failed(&site, &error),
     })
+}
+
+/// The answer where none came from an endpoint. The error log says why, unless it was the client's doing.
+fn failed(site: &Site, error: &(impl Failed + std::error::Error)) -> Response<Body> {
+    if error.failure().fault() != Fault::Downstream {
+        let mut reason = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            reason = format!("{reason}: {error}");
+            cause = error.source();
+        }
+        tracing::warn!(upstream = %site.config.name, "no answer for a request: {reason}");
+    }
+    respond::response(error).map(Body::from)
 }
 
 /// Says who answered, which layers want to know.

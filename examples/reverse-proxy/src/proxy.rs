@@ -25,6 +25,7 @@ use crate::{
     access_log::AccessLog,
     admin::AdminServer,
     config::{self, Config, ConfigError, HostHeader},
+    error_log::ErrorLog,
     frontend::{self, Router},
     server::{Server, Settings},
     site::Site,
@@ -118,6 +119,8 @@ impl Proxy {
         let log = AccessLog::open(&config.access_log)
             .await
             .map_err(|error| ConfigError(format!("access_log: {error}")))?;
+        let error_log = ErrorLog::open(&config.error_log)
+            .map_err(|error| ConfigError(format!("error_log: {error}")))?;
         let frontend = frontend::layer(&config.forwarded, config.limits.underscores.into())?;
         let (mut listeners, mut acceptors) = (Vec::new(), HashMap::new());
         for listener in &config.listeners {
@@ -214,6 +217,7 @@ impl Proxy {
         }
         running.forwards = forwards;
         running.config = config;
+        error_log.install();
         Ok(())
     }
 

@@ -45,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) admin: Option<Admin>,
     pub(crate) access_log: AccessLog,
+    pub(crate) error_log: ErrorLog,
     pub(crate) forwarded: Forwarded,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
@@ -86,6 +87,15 @@ pub(crate) enum AccessLog {
     Off,
     #[default]
     Stdout,
+    File(PathBuf),
+}
+
+/// Where what goes wrong is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) enum ErrorLog {
+    #[default]
+    Stderr,
     File(PathBuf),
 }
 
@@ -435,6 +445,15 @@ impl From<String> for AccessLog {
         match text.as_str() {
             "off" => Self::Off,
             "stdout" => Self::Stdout,
+            _ => Self::File(text.into()),
+        }
+    }
+}
+
+impl From<String> for ErrorLog {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "stderr" => Self::Stderr,
             _ => Self::File(text.into()),
         }
     }

@@ -16,4 +16,5 @@ mod reload;
 mod rewrite;
 mod servers;
 mod stop;
+mod team_site;
 mod tls;

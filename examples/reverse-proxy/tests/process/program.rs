@@ -50,6 +50,28 @@ impl Program {
         program
     }
 
+    /// Starts it and waits until its error log, this file, says that it accepts requests.
+    pub(crate) async fn start_with_log<A: AsRef<std::ffi::OsStr>>(
+        arguments: impl IntoIterator<Item = A>,
+        error_log: &std::path::Path,
+    ) -> Self {
+        let mut child = command(arguments).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let started = async {
+            let said = || std::fs::read_to_string(error_log).unwrap_or_default();
+            while !said().contains("accepting requests on") {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(started).await;
+        Self {
+            child,
+            log,
+            proxy: SocketAddr::from(([0, 0, 0, 0], 0)),
+            admin: None,
+        }
+    }
+
     async fn address(&mut self, before: &str) -> SocketAddr {
         let line = self.says(before).await;
         line.split(before).nth(1).unwrap().parse().unwrap()

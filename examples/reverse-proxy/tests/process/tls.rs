@@ -40,6 +40,17 @@ pub(super) async fn connect(
     trusted: &CertificateDer<'static>,
     protocols: &[&str],
 ) -> Result<TlsStream<TcpStream>, String> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    handshake(stream, name, trusted, protocols).await
+}
+
+/// The same over a connection that is there.
+pub(super) async fn handshake(
+    stream: TcpStream,
+    name: &str,
+    trusted: &CertificateDer<'static>,
+    protocols: &[&str],
+) -> Result<TlsStream<TcpStream>, String> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -48,7 +59,6 @@ pub(super) async fn connect(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let server = ServerName::try_from(name.to_owned()).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let stream = soon(connector.connect(server, stream)).await;
