@@ -5,6 +5,7 @@ use std::{
     fmt::Display,
     io,
     net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -38,6 +39,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct AdminServer {
     address: SocketAddr,
+    /// The same that the task accepts on.
+    socket: OwnedFd,
     admin: Arc<Admin>,
     _task: AbortOnDropHandle<()>,
 }
@@ -82,6 +85,7 @@ impl AdminServer {
         proxy: &Arc<Proxy>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
+        let socket = listener.as_fd().try_clone_to_owned()?;
         let admin = Arc::new(Admin {
             proxy: Arc::downgrade(proxy),
             token: ArcSwap::from_pointee(token),
@@ -108,6 +112,7 @@ impl AdminServer {
         });
         Ok(Self {
             address,
+            socket,
             admin,
             _task: AbortOnDropHandle::new(task),
         })
@@ -115,6 +120,11 @@ impl AdminServer {
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its socket, for another process.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
     }
 
     pub(crate) fn set_token(&self, token: Option<String>) {

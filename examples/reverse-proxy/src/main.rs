@@ -10,7 +10,8 @@
 //! ```
 //!
 //! SIGHUP reads the file again; a file that is wrong changes nothing. SIGTERM and SIGINT stop
-//! accepting and let requests end.
+//! accepting and let requests end. SIGUSR2 starts the program anew with the same sockets and arguments,
+//! and ends this process when the new one serves.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -28,6 +29,7 @@ mod error_log;
 mod frontend;
 mod place;
 mod proxy;
+mod restart;
 mod server;
 mod signals;
 mod site;
@@ -38,6 +40,7 @@ use crate::{
     cli::Cli,
     config::{Config, ConfigError},
     proxy::Proxy,
+    restart::Inherited,
 };
 
 /// A proxy allocates and frees small pieces all the time: 15 % of its instructions with the system's allocator.
@@ -68,6 +71,10 @@ fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
         .init();
+    let inherited = match Inherited::from_env() {
+        Ok(inherited) => inherited,
+        Err(error) => return refuse(&format!("LISTEN_FDS: {error}")),
+    };
     let mut builder = match cli.workers {
         Some(1) => runtime::Builder::new_current_thread(),
         workers => {
@@ -82,7 +89,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("no runtime: {error}")),
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(run(cli, inherited)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error.to_string()),
     }
@@ -94,7 +101,7 @@ fn refuse(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn run(cli: Cli) -> Result<(), ConfigError> {
+async fn run(cli: Cli, inherited: Inherited) -> Result<(), ConfigError> {
     let signals =
         signals::Signals::new().map_err(|error| ConfigError(format!("signals: {error}")))?;
     let demo;
@@ -106,8 +113,9 @@ async fn run(cli: Cli) -> Result<(), ConfigError> {
     } else {
         Config::from_flags(&cli)?
     };
-    let proxy = Proxy::start(config, cli.config).await?;
+    let proxy = Proxy::start(config, cli.config, inherited).await?;
     proxy.announce().await;
+    restart::replace_predecessor();
     signals.serve(&proxy).await;
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::Arc,
 };
@@ -27,6 +29,7 @@ use crate::{
     config::{self, Config, ConfigError, HostHeader},
     error_log::ErrorLog,
     frontend::{self, Router},
+    restart::Inherited,
     server::{Server, Settings},
     site::Site,
 };
@@ -59,6 +62,7 @@ impl Proxy {
     pub(crate) async fn start(
         config: Config,
         path: Option<PathBuf>,
+        inherited: Inherited,
     ) -> Result<Shared, ConfigError> {
         let proxy = Arc::new(Self {
             path,
@@ -71,7 +75,7 @@ impl Proxy {
             }),
             connections: TaskTracker::new(),
         });
-        proxy.apply(config).await?;
+        proxy.apply(config, inherited).await?;
         Ok(proxy)
     }
 
@@ -100,13 +104,17 @@ impl Proxy {
     /// Reads the file again and applies it, or changes nothing.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), ConfigError> {
         match &self.path {
-            Some(path) => self.apply(Config::read(path)?).await,
+            Some(path) => self.apply(Config::read(path)?, Inherited::default()).await,
             None => Err(ConfigError("there is no file to read again".to_owned())),
         }
     }
 
     /// Makes `config` true. Everything that can fail comes first.
-    async fn apply(self: &Arc<Self>, config: Config) -> Result<(), ConfigError> {
+    async fn apply(
+        self: &Arc<Self>,
+        config: Config,
+        mut inherited: Inherited,
+    ) -> Result<(), ConfigError> {
         let mut running = self.running.lock().await;
         let old = self.sites();
         for upstream in &config.upstreams {
@@ -130,7 +138,7 @@ impl Proxy {
                 acceptor.map_err(|error| ConfigError(format!("listener `{address}`: {error}")))?;
             acceptors.insert(address, acceptor);
             if !running.servers.contains_key(&address) {
-                listeners.push((listener, bind("listener", address).await?));
+                listeners.push((listener, bind("listener", address, &mut inherited).await?));
             }
         }
         let admin = match &config.admin {
@@ -139,7 +147,7 @@ impl Proxy {
                 match kept {
                     // The same address with another token.
                     true => None,
-                    false => Some(bind("admin", admin.address).await?),
+                    false => Some(bind("admin", admin.address, &mut inherited).await?),
                 }
             }
             _ => None,
@@ -221,6 +229,14 @@ impl Proxy {
         Ok(())
     }
 
+    /// All sockets that it listens on, for another process.
+    pub(crate) async fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        let running = self.running.lock().await;
+        let servers = running.servers.values().map(Server::socket);
+        let admin = running.admin.iter().map(AdminServer::socket);
+        servers.chain(admin).collect()
+    }
+
     /// Accepts no more, lets requests and tunnels end until the deadline, then drops the rest.
     pub(crate) async fn stop(&self) {
         let mut running = self.running.lock().await;
@@ -244,10 +260,18 @@ impl Proxy {
     }
 }
 
-async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| ConfigError(format!("{what} `{address}`: {error}")))
+async fn bind(
+    what: &str,
+    address: SocketAddr,
+    inherited: &mut Inherited,
+) -> Result<TcpListener, ConfigError> {
+    let bound = match inherited.take(address) {
+        Some(socket) => socket
+            .set_nonblocking(true)
+            .and_then(|()| TcpListener::from_std(socket)),
+        None => TcpListener::bind(address).await,
+    };
+    bound.map_err(|error| ConfigError(format!("{what} `{address}`: {error}")))
 }
 
 fn forward_config(

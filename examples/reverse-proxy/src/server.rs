@@ -1,6 +1,12 @@
 //! Accepts connections and serves what comes over them.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use tightrope::{
@@ -33,6 +39,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
+    socket: Arc<TcpListener>,
     settings: Arc<ArcSwap<Settings>>,
     _close: DropGuard,
 }
@@ -61,16 +68,18 @@ impl Server {
         connections: &TaskTracker,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
+        let socket = Arc::new(listener);
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let close = CancellationToken::new();
         connections.spawn(accept(
-            listener,
+            Arc::clone(&socket),
             Arc::clone(&settings),
             connections.clone(),
             close.clone(),
         ));
         Ok(Self {
             address,
+            socket,
             settings,
             _close: close.drop_guard(),
         })
@@ -79,6 +88,11 @@ impl Server {
     /// The address it serves.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its socket, for another process.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// What it speaks: `http` or `https`.
@@ -96,7 +110,7 @@ impl Server {
 }
 
 async fn accept(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     settings: Arc<ArcSwap<Settings>>,
     connections: TaskTracker,
     close: CancellationToken,

@@ -13,6 +13,7 @@ mod outlier;
 mod program;
 mod proxy_protocol;
 mod reload;
+mod restart;
 mod rewrite;
 mod servers;
 mod stop;

@@ -121,9 +121,17 @@ impl Program {
 
     /// Sends it `signal`, as `kill` names it.
     pub(crate) async fn signal(&self, signal: &str) {
-        let id = self.child.id().unwrap().to_string();
-        let kill = Command::new("kill").args(["-s", signal, &id]).status();
-        assert!(soon(kill).await.unwrap().success());
+        kill(signal, self.id()).await;
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Waits until nobody can write to its log any more.
+    pub(crate) async fn says_no_more(&mut self) {
+        while soon(self.log.next_line()).await.unwrap().is_some() {}
     }
 
     /// Waits until it ends by itself.
@@ -141,6 +149,13 @@ pub(crate) async fn refused<A: AsRef<std::ffi::OsStr>>(
     let mut stderr = child.stderr.take().unwrap();
     soon(stderr.read_to_string(&mut said)).await.unwrap();
     (soon(child.wait()).await.unwrap().code(), said)
+}
+
+/// Sends a process `signal`, as `kill` names it.
+pub(crate) async fn kill(signal: &str, id: u32) {
+    let id = id.to_string();
+    let kill = Command::new("kill").args(["-s", signal, &id]).status();
+    assert!(soon(kill).await.unwrap().success());
 }
 
 fn command<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
