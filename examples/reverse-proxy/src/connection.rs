@@ -194,7 +194,7 @@ impl Http {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         conversation: Conversation,
     ) -> hyper::Result<()> {
-        let close = conversation.close.clone();
+        let (close, address) = (conversation.close.clone(), conversation.address);
         let streams = Arc::new(Streams::new(self.resets));
         let conversation = Arc::new(conversation);
         let service = service_fn(|request| {
@@ -204,18 +204,22 @@ impl Http {
         });
         let connection = self.http2.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        tokio::select! {
-            ended = &mut connection => return ended,
-            () = streams.flooded() => {
-                tracing::warn!(peer = %conversation.address, "a client gave up too many requests");
-                return Ok(());
+        let mut idle = pin!(streams.idle(self.request_head, self.idle));
+        let mut is_closing = false;
+        loop {
+            tokio::select! {
+                ended = &mut connection => return ended,
+                () = streams.flooded() => {
+                    tracing::warn!(peer = %address, "a client gave up too many requests");
+                    return Ok(());
+                }
+                () = close.cancelled(), if !is_closing => {
+                    // GOAWAY tells the client which of its requests will be answered.
+                    connection.as_mut().graceful_shutdown();
+                    is_closing = true;
+                }
+                () = &mut idle => break,
             }
-            // GOAWAY tells the client which of its requests will be answered.
-            () = close.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                return connection.await;
-            }
-            () = streams.idle(self.request_head, self.idle) => {}
         }
         connection.as_mut().graceful_shutdown();
         // A client that does not answer loses nothing.
