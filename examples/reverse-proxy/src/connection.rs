@@ -65,8 +65,8 @@ pub(crate) struct Conversation {
 /// What a client of HTTP/2 begins with (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long to wait for the rest of a preface of which a part came. None is sent in parts, but
-/// for the sake of a test of whether it may be.
+/// How long to wait for the rest of a preface of which a part came. Clients send it whole, and so
+/// it mostly arrives.
 const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 
 /// How many header lines hyper takes unless told otherwise.
