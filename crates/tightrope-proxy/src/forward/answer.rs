@@ -20,6 +20,10 @@ use crate::{
 };
 
 /// A response that can be passed on.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are responses, and each is moved once"
+)]
 pub(super) enum Answer {
     Response {
         response: Response<()>,
