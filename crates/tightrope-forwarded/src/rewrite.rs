@@ -191,7 +191,7 @@ impl Rewrite {
                 IdentityHeader::XForwardedHost => {
                     client.host_in_one_piece().and_then(|host| host.to_value())
                 }
-                IdentityHeader::XForwardedPort => port.map(HeaderValue::from),
+                IdentityHeader::XForwardedPort => port.and_then(port_value),
                 IdentityHeader::XRealIp | IdentityHeader::XEnvoyExternalAddress => client_value(),
             };
             set(headers, name, value);
@@ -326,6 +326,18 @@ fn remove_all(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
     }
 }
 
+/// `HeaderValue::from` would allocate twice.
+fn port_value(port: u16) -> Option<HeaderValue> {
+    let mut digits = *b"00000";
+    let mut left = port;
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(left % 10).unwrap_or_default();
+        left /= 10;
+    }
+    let zeros = digits.iter().take(4).take_while(|digit| **digit == b'0');
+    HeaderValue::from_bytes(&digits[zeros.count()..]).ok()
+}
+
 fn set(headers: &mut HeaderMap, name: &HeaderName, value: Option<HeaderValue>) {
     let Some(value) = value else {
         headers.remove(name);
@@ -406,6 +418,13 @@ impl Write for AddressText {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_port_is_written_as_it_is() {
+        for port in 0..=u16::MAX {
+            assert_eq!(port_value(port), Some(HeaderValue::from(port)));
+        }
+    }
 
     #[test]
     fn every_address_fits_on_the_stack() {

@@ -1,5 +1,6 @@
 //! What the crate does, through its public API. One program, so that it is linked once.
 
+mod allocation;
 mod auto_traits;
 mod generate;
 mod layer;

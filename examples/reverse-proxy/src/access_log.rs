@@ -198,6 +198,11 @@ impl fmt::Display for Line {
         let client = self.client.address.get().copied();
         let endpoint = self.endpoint.as_ref();
         let authority = self.target.authority().map(|host| host.as_str().as_bytes());
+        // HTTP/2 sends the host beside the path, and HTTP/1.1 within the target only if a client wants it so.
+        let target = match self.target.path_and_query() {
+            Some(path) if self.version >= Version::HTTP_2 => path.to_string(),
+            _ => self.target.to_string(),
+        };
         let host = authority.or(self.host.as_ref().map(HeaderValue::as_bytes));
         writeln!(
             f,
@@ -205,7 +210,7 @@ impl fmt::Display for Line {
             client.unwrap_or_else(|| self.peer.ip().to_canonical()),
             Time(self.at),
             self.method,
-            Escaped(Some(self.target.to_string().as_bytes())),
+            Escaped(Some(target.as_bytes())),
             self.version,
             self.status,
             self.bytes,
