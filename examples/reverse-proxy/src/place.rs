@@ -176,8 +176,10 @@ impl Service<ClientRequest> for Inside {
                 match self.max_body {
                     Some(limit) => Box::pin(limited(stack, limit, upstream, request)),
                     None => Box::pin(async move {
+                        let is_rewritten = request.extensions().get::<Facts>().is_some();
                         Ok(match stack.oneshot(request).await {
-                            Ok(response) => from_endpoint(response),
+                            Ok(response) if is_rewritten => from_endpoint(response),
+                            Ok(response) => response.map(|body| Body::inner(Either::Left(body))),
                             Err(error) => failed(&upstream, &error),
                         })
                     }),

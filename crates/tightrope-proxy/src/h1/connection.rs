@@ -14,7 +14,7 @@ use tokio_util::io::poll_read_buf;
 use super::{
     Framing, Io, Writer,
     chunked::{ChunkError, Chunked, Decoded},
-    head::{self, HeadError},
+    head::{self, HeadError, Place},
     writer::WriteError,
 };
 use crate::timeout::IdleTimer;
@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     has_received: bool,
     /// For the next head that goes out.
     buffer: Vec<u8>,
+    /// For the next head that comes in.
+    places: Vec<Place>,
     /// Measures how long the endpoint keeps us waiting, request after request.
     pub(crate) timer: IdleTimer,
 }
@@ -101,6 +103,7 @@ impl Connection {
             step: MIN_STEP,
             has_received: false,
             buffer: Vec::new(),
+            places: Vec::new(),
             timer: IdleTimer::default(),
         }
     }
@@ -166,7 +169,7 @@ impl Connection {
     ) -> Poll<Result<Response<()>, ReadError>> {
         loop {
             while !self.read.is_empty() {
-                let Some(response) = head::take(&mut self.read)? else {
+                let Some(response) = head::take(&mut self.read, &mut self.places)? else {
                     break;
                 };
                 let status = response.status();

@@ -20,12 +20,14 @@ pub(crate) enum HeadError {
 }
 
 /// Where a name and a value stand.
-type Place = [usize; 4];
+pub(super) type Place = [usize; 4];
 
-/// Takes a head from the front of `read`, once it is there as a whole.
-pub(super) fn take(read: &mut BytesMut) -> Result<Option<Response<()>>, HeadError> {
-    let mut places: [Place; MAX_FIELDS] = [[0; 4]; MAX_FIELDS];
-    let (length, count, status, version, reason) = {
+/// Takes a head from the front of `read`, once it is there as a whole. What is in `places` does not matter.
+pub(super) fn take(
+    read: &mut BytesMut,
+    places: &mut Vec<Place>,
+) -> Result<Option<Response<()>>, HeadError> {
+    let (length, status, version, reason) = {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut head = httparse::Response::new(&mut []);
         let config = ParserConfig::default();
@@ -42,16 +44,15 @@ pub(super) fn take(read: &mut BytesMut) -> Result<Option<Response<()>>, HeadErro
         let reason = head.reason.unwrap_or_default();
         let reason = (status.canonical_reason() != Some(reason) && !reason.is_empty())
             .then(|| Bytes::copy_from_slice(reason.as_bytes()));
-        for (place, field) in places.iter_mut().zip(&*head.headers) {
-            *place = place_of(read, field);
-        }
-        (length, head.headers.len(), status, version, reason)
+        places.clear();
+        places.extend(head.headers.iter().map(|field| place_of(read, field)));
+        (length, status, version, reason)
     };
     let bytes = read.split_to(length).freeze();
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
-    *response.headers_mut() = fields(&bytes, &places[..count])?;
+    *response.headers_mut() = fields(&bytes, places)?;
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
         response.extensions_mut().insert(reason);
     }
@@ -60,19 +61,16 @@ pub(super) fn take(read: &mut BytesMut) -> Result<Option<Response<()>>, HeadErro
 
 /// Takes a trailer section from the front of `read`, once it is there as a whole.
 pub(super) fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, HeadError> {
-    let mut places: [Place; MAX_FIELDS] = [[0; 4]; MAX_FIELDS];
-    let (length, count) = {
+    let (length, places) = {
         let mut parsed = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let Status::Complete((length, parsed)) = httparse::parse_headers(read, &mut parsed)? else {
             return Ok(None);
         };
-        for (place, field) in places.iter_mut().zip(parsed) {
-            *place = place_of(read, field);
-        }
-        (length, parsed.len())
+        let places: Vec<Place> = parsed.iter().map(|field| place_of(read, field)).collect();
+        (length, places)
     };
     let bytes = read.split_to(length).freeze();
-    fields(&bytes, &places[..count]).map(Some)
+    fields(&bytes, &places).map(Some)
 }
 
 /// `field` is a part of `read`.

@@ -50,6 +50,12 @@ impl Name {
         }
     }
 
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().take(Self::MAX - self.length) {
+            self.push(*byte);
+        }
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
@@ -125,25 +131,23 @@ const CHUNKED_LENGTH: usize = CHUNKED.len();
 
 /// RFC 9110 §5.6.2.
 pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+    TOKENS[byte as usize]
 }
+
+/// What [`is_token`] says of each byte.
+const TOKENS: [bool; 256] = {
+    let mut tokens = [false; 256];
+    let mut byte = 0_u8;
+    while byte.is_ascii() {
+        tokens[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
+            );
+        byte += 1;
+    }
+    tokens
+};
 
 /// RFC 9110 §5.5.
 pub(super) const fn is_value(byte: u8) -> bool {

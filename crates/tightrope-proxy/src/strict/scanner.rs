@@ -103,6 +103,10 @@ impl Scanner {
                 Place::Method
             }
             Place::Target { is_begun: true, .. } if byte == b' ' => Place::Version(0),
+            // As long as nothing special comes, all at once.
+            Place::Target { is_begun: true, .. } if is_plain_target(byte) => {
+                return Ok(run(rest, is_plain_target));
+            }
             Place::Target { is_query, .. } => match byte {
                 // RFC 9112 §3.2: no form of it has a fragment.
                 b'#' => return Err(Refused),
@@ -114,6 +118,11 @@ impl Scanner {
                 },
                 _ => return Err(Refused),
             },
+            Place::Version(0) if rest.starts_with(b"HTTP/1.1\r") => {
+                self.is_http_10 = false;
+                self.at = Place::LineEnd;
+                return Ok(b"HTTP/1.1\r".len());
+            }
             Place::Version(matched) => match byte {
                 b'0' | b'1' if *matched == VERSION.len() => {
                     self.is_http_10 = byte == b'0';
@@ -138,8 +147,9 @@ impl Scanner {
                 b':' if self.is_trailer => Place::FieldValue(Value::Other),
                 b':' => Place::FieldValue(Value::of(&self.name, &self.framing)?),
                 _ if is_token(byte) => {
-                    self.name.push(byte);
-                    Place::FieldName
+                    let length = run(rest, is_token);
+                    self.name.extend(&rest[..length]);
+                    return Ok(length);
                 }
                 _ => return Err(Refused),
             },
@@ -150,7 +160,7 @@ impl Scanner {
                 }
                 _ if !is_value(byte) => return Err(Refused),
                 _ if matches!(value, Value::Other) => {
-                    return Ok(rest.iter().take_while(|byte| is_value(**byte)).count());
+                    return Ok(run(rest, is_value));
                 }
                 _ => {
                     value.push(byte)?;
@@ -213,6 +223,17 @@ impl Scanner {
         self.framing = Framing::default();
         Place::Start
     }
+}
+
+/// How many of the first bytes are of one kind.
+fn run(rest: &[u8], is_of_kind: impl Fn(u8) -> bool) -> usize {
+    let end = rest.iter().position(|&byte| !is_of_kind(byte));
+    end.unwrap_or(rest.len())
+}
+
+/// What may stand in a target and means nothing to its form.
+const fn is_plain_target(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e) && !matches!(byte, b'#' | b'?' | b'\\')
 }
 
 /// How much of `rest` belongs to a body of which `left` bytes are to come.
