@@ -202,6 +202,9 @@ impl Rewrite {
     /// Takes identity fields out of `Connection`, whose names are removed on the way to the next hop: what is written
     /// here is not the client's to drop.
     fn stop_nominations(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(CONNECTION) {
+            return;
+        }
         let options = || {
             let lines = headers.get_all(CONNECTION).into_iter();
             lines

@@ -56,7 +56,7 @@ impl Underscores {
 }
 
 fn has_underscore(name: &HeaderName) -> bool {
-    name.as_str().contains('_')
+    name.as_str().bytes().any(|byte| byte == b'_')
 }
 
 /// Whether the name is one of ours for whoever takes an underscore for a hyphen.

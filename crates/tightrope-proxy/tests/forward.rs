@@ -337,6 +337,81 @@ async fn an_endless_response_head_is_refused() {
 }
 
 #[tokio::test]
+async fn interim_responses_are_passed_over_and_not_for_ever() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
+    let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let response = answer(&format!("{}{last}", interim.repeat(32))).await;
+    let response = response.unwrap();
+    assert!(!response.headers().contains_key("link"));
+    assert_eq!(text(response).await, "ok");
+    let error = answer(&format!("{}{last}", interim.repeat(33))).await;
+    assert_eq!(error.unwrap_err().failure(), Failure::Protocol);
+}
+
+#[tokio::test]
+async fn a_response_in_pieces_is_the_same_response() {
+    let raw = "HTTP/1.1 200 Fine\r\nx-a: 1\r\nx-a: 2\r\ntransfer-encoding: chunked\r\n\r\n\
+        3\r\nabc\r\n2;x\r\nde\r\n0\r\nx-sum: 5\r\n\r\n";
+    let origin = Origin::new().await;
+    let (response, ()) = tokio::join!(
+        async {
+            let response = origin.call(&Forward::default(), get("/")).await.unwrap();
+            let values: Vec<_> = response.headers().get_all("x-a").iter().cloned().collect();
+            let body = response.into_body().collect().await.unwrap();
+            let trailers = body.trailers().cloned().unwrap();
+            (values, body.to_bytes(), trailers)
+        },
+        async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            for byte in raw.chars() {
+                peer.send(&byte.to_string()).await;
+                tokio::task::yield_now().await;
+            }
+        }
+    );
+    let (values, body, trailers) = response;
+    assert_eq!(values, ["1", "2"]);
+    assert_eq!(body, "abcde");
+    assert_eq!(trailers["x-sum"], "5");
+}
+
+#[tokio::test]
+async fn what_is_no_response_is_a_failure_of_the_protocol() {
+    for raw in [
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nbad name: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx: a\0b\r\n\r\n",
+        "SSH-2.0-OpenSSH\r\n",
+    ] {
+        let error = answer(raw).await.unwrap_err();
+        assert_eq!(error.failure(), Failure::Protocol, "{raw:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_an_upload_that_is_not_taken_is_still_read() {
+    let origin = Origin::new().await;
+    let forward = Forward::default();
+    let (sender, body) = frames();
+    let request = Request::post("/").header("host", "a").body(body).unwrap();
+    let (response, ()) = tokio::join!(origin.call(&forward, request), async {
+        let mut peer = origin.accept().await;
+        peer.head().await;
+        peer.send("HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno")
+            .await;
+        drop(peer);
+        while sender.send(data("more")).await.is_ok() {}
+    });
+    let response = response.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(text(response).await, "no");
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_ends_in_an_error() {
     let chunked = "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
     for (rest, failure) in [

@@ -37,7 +37,7 @@ pub(crate) struct AccessLog {
 /// The line of one request, which is written when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Line {
-    log: Option<mpsc::Sender<String>>,
+    log: mpsc::Sender<String>,
     begun: Instant,
     at: SystemTime,
     peer: SocketAddr,
@@ -67,7 +67,8 @@ pin_project! {
     pub(crate) struct LoggedBody<B> {
         #[pin]
         body: B,
-        line: Line,
+        // In a box: a response is moved often.
+        line: Option<Box<Line>>,
     }
 }
 
@@ -97,15 +98,14 @@ impl AccessLog {
         Ok(Self { lines })
     }
 
-    /// A request has come.
-    pub(crate) fn enter<B>(&self, peer: SocketAddr, request: &mut Request<B>) -> Line {
+    /// A request has come. None where nothing is written.
+    pub(crate) fn enter<B>(&self, peer: SocketAddr, request: &mut Request<B>) -> Option<Box<Line>> {
+        let log = self.lines.clone()?;
         let client = LoggedClient::default();
-        if self.lines.is_some() {
-            request.extensions_mut().insert(client.clone());
-        }
+        request.extensions_mut().insert(client.clone());
         let field = |name: HeaderName| request.headers().get(name).cloned();
-        Line {
-            log: self.lines.clone(),
+        Some(Box::new(Line {
+            log,
             begun: Instant::now(),
             at: SystemTime::now(),
             peer,
@@ -119,7 +119,7 @@ impl AccessLog {
             status: CLIENT_LEFT,
             bytes: 0,
             endpoint: None,
-        }
+        }))
     }
 }
 
@@ -149,10 +149,12 @@ impl<B> LoggedBody<B> {
     pub(crate) fn wrap(
         response: Response<B>,
         endpoint: Option<Arc<Endpoint>>,
-        mut line: Line,
+        mut line: Option<Box<Line>>,
     ) -> Response<Self> {
-        line.status = response.status().as_u16();
-        line.endpoint = endpoint;
+        if let Some(line) = &mut line {
+            line.status = response.status().as_u16();
+            line.endpoint = endpoint;
+        }
         response.map(|body| Self { body, line })
     }
 }
@@ -167,8 +169,8 @@ impl<B: Body<Data = Bytes>> Body for LoggedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         let frame = ready!(this.body.poll_frame(context));
-        if let Some(Ok(frame)) = &frame {
-            this.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if let (Some(Ok(frame)), Some(line)) = (&frame, this.line) {
+            line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         Poll::Ready(frame)
     }
@@ -186,10 +188,8 @@ impl<B: Body<Data = Bytes>> Body for LoggedBody<B> {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if let Some(log) = self.log.take() {
-            // Full: somebody reads the log too slowly, which must not hold up requests.
-            let _dropped = log.try_send(self.to_string());
-        }
+        // Full: somebody reads the log too slowly, which must not hold up requests.
+        let _dropped = self.log.try_send(self.to_string());
     }
 }
 

@@ -253,8 +253,8 @@ impl Conversation {
             }
         }
         let endpoint = match response.body().get_ref() {
-            Some(Either::Left(body)) => Some(Arc::clone(body.endpoint())),
-            Some(Either::Right(_)) | None => None,
+            Some(Either::Left(body)) if line.is_some() => Some(Arc::clone(body.endpoint())),
+            _ => None,
         };
         Ok(LoggedBody::wrap(response, endpoint, line))
     }

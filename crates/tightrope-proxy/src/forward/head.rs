@@ -151,3 +151,44 @@ pub(crate) fn response(response: &mut Response<()>) {
     }
     hop_by_hop::strip_response(headers);
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+    use tightrope_upstream::{Change, EndpointSpec, Upstream};
+
+    use super::*;
+
+    #[test]
+    fn what_did_not_go_out_loses_nothing_but_what_ended_here() {
+        let upstream = Upstream::new("test");
+        let spec = EndpointSpec::new("10.0.0.1:80".parse().unwrap());
+        upstream.apply(Change::new().add(spec)).unwrap();
+        let snapshot = upstream.snapshot();
+        let endpoint = &snapshot.members()[0];
+        let config = ForwardConfig::new();
+        let request = http::Request::options("http://a.test/x")
+            .version(Version::HTTP_2)
+            .header(VIA, "1.1 first")
+            .header(MAX_FORWARDS, "7")
+            .header("connection", "x-hop")
+            .header("x-hop", "1")
+            .body(Empty::<bytes::Bytes>::new())
+            .unwrap();
+        let (mut parts, body) = request.into_parts();
+        self::request(&mut parts, &body, None, endpoint, &config);
+        assert_eq!(parts.version, Version::HTTP_11);
+        assert_eq!(parts.headers[HOST], "a.test");
+        assert_eq!(parts.headers[MAX_FORWARDS], "6");
+        assert_eq!(parts.headers.get_all(VIA).iter().count(), 2);
+        restore(&mut parts, Version::HTTP_2, &config);
+        assert_eq!(parts.version, Version::HTTP_2);
+        assert_eq!(parts.headers[MAX_FORWARDS], "7");
+        let via: Vec<_> = parts.headers.get_all(VIA).iter().collect();
+        assert_eq!(via, ["1.1 first"]);
+        assert!(!parts.headers.contains_key("x-hop"));
+        // Another attempt goes to the same place.
+        assert_eq!(parts.uri, "/x");
+        assert_eq!(parts.headers[HOST], "a.test");
+    }
+}
