@@ -20,16 +20,12 @@ use crate::{
 };
 
 /// A response that can be passed on.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are responses, and each is moved once"
-)]
 pub(super) enum Answer {
     Response {
         response: Response<()>,
         framing: Framing,
         /// Kept while the response lasts: dropping it ends the connection.
-        connection: Connection,
+        connection: Box<Connection>,
         is_reusable: bool,
         upload: Option<Arc<Upload>>,
         /// What of the request is still to be written.
@@ -56,7 +52,7 @@ impl Answer {
     /// Makes `response` one of this proxy.
     pub(super) fn new<B>(
         mut response: Response<()>,
-        connection: Connection,
+        connection: Box<Connection>,
         departing: Departing<B>,
         unwritten: Option<Writer>,
     ) -> Result<Self, AnswerError> {
@@ -144,7 +140,7 @@ impl Answer {
 }
 
 /// Writes the rest of a request while its response is read.
-fn go_on(connection: Connection, mut writer: Writer) -> (Connection, Option<Uploading>) {
+fn go_on(connection: Box<Connection>, mut writer: Writer) -> (Box<Connection>, Option<Uploading>) {
     let (connection, writing) = connection.split();
     let uploading = writing.map(|mut writing| {
         Uploading::new(tokio::spawn(async move {

@@ -46,7 +46,7 @@ pub(super) struct Lease {
     /// What a complete body means.
     pub(super) outcome: Outcome,
     /// Dropping it would end the response.
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     pub(super) position: Position,
     pub(super) is_reusable: bool,
     /// The rest of the request.

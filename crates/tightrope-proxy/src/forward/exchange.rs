@@ -118,7 +118,7 @@ async fn open(
     shared: &Shared,
     endpoint: &Endpoint,
     preamble: Option<&Preamble>,
-) -> Result<(Connection, bool), ForwardError> {
+) -> Result<(Box<Connection>, bool), ForwardError> {
     // Connections in the pool began with nothing, or for somebody else.
     if preamble.is_none()
         && let Some(connection) = shared.pool.take(endpoint)

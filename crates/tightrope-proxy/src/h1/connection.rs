@@ -20,6 +20,8 @@ use super::{
 use crate::timeout::IdleTimer;
 
 /// A connection to an endpoint; dropping it closes it.
+///
+/// It goes about in a box: a response is moved through many layers, and its connection with it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     io: Side,
@@ -96,8 +98,8 @@ const MAX_STEP: usize = 256 * 1024;
 // === impl Connection ===
 
 impl Connection {
-    pub(crate) fn new(io: Io) -> Self {
-        Self {
+    pub(crate) fn new(io: Io) -> Box<Self> {
+        Box::new(Self {
             io: Side::Both(io),
             read: BytesMut::new(),
             step: MIN_STEP,
@@ -105,7 +107,7 @@ impl Connection {
             buffer: Vec::new(),
             places: Vec::new(),
             timer: IdleTimer::default(),
-        }
+        })
     }
 
     /// Whether a request can go out: the connection is open, and nothing came that no request asked for.
@@ -152,13 +154,13 @@ impl Connection {
     }
 
     /// The half that writes, for a request that is still on its way while its response is read.
-    pub(crate) fn split(self) -> (Self, Option<WriteHalf<Io>>) {
+    pub(crate) fn split(self) -> (Box<Self>, Option<WriteHalf<Io>>) {
         let Side::Both(io) = self.io else {
-            return (self, None);
+            return (Box::new(self), None);
         };
         let (reading, writing) = split(io);
         let io = Side::Reading(reading);
-        (Self { io, ..self }, Some(writing))
+        (Box::new(Self { io, ..self }), Some(writing))
     }
 
     /// The head of the response. `interim` counts those before it.

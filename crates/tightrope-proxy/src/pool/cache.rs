@@ -39,7 +39,7 @@ struct Idle {
     record: Weak<Record>,
     /// Where they lead: an update may change the address of an endpoint.
     address: Address,
-    connections: Vec<(Connection, Instant)>,
+    connections: Vec<(Box<Connection>, Instant)>,
 }
 
 /// Serials are counted up, so they spread over the map as they are.
@@ -70,7 +70,7 @@ impl Pool {
     }
 
     /// A connection that is ready for a request.
-    pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<Connection> {
+    pub(crate) fn take(&self, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut state = self.lock();
         let idle = state.idle.get_mut(&endpoint.record().serial())?;
         if idle.address != *endpoint.address() {
@@ -87,7 +87,7 @@ impl Pool {
 
     /// Keeps a connection whose response ended, for the next request. Must be called within a
     /// runtime, for the task that closes it should none come.
-    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Connection) {
+    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Box<Connection>) {
         if self.max_idle == 0 || self.idle_timeout.is_zero() {
             return;
         }

@@ -24,7 +24,7 @@ pub(crate) async fn connect(
     address: &Address,
     preamble: Option<&Preamble>,
     limit: Duration,
-) -> Result<Connection, ConnectError> {
+) -> Result<Box<Connection>, ConnectError> {
     match timeout(limit, dial(address, preamble)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(error),
@@ -35,7 +35,10 @@ pub(crate) async fn connect(
     }
 }
 
-async fn dial(address: &Address, preamble: Option<&Preamble>) -> Result<Connection, ConnectError> {
+async fn dial(
+    address: &Address,
+    preamble: Option<&Preamble>,
+) -> Result<Box<Connection>, ConnectError> {
     let mut io = match address {
         Address::Socket(socket) => tcp(TcpStream::connect(socket).await)?,
         Address::Host { name, port } => tcp(TcpStream::connect((&**name, *port)).await)?,
