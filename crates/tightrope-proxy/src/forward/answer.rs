@@ -120,7 +120,7 @@ impl Answer {
                 pick.answered(outcome);
                 let mut uploading = None;
                 if let Some(writer) = unwritten {
-                    (connection, uploading) = go_on(connection, writer);
+                    (connection, uploading) = go_on(*connection, writer);
                 }
                 connection.timer.progress();
                 let lease = Lease {
@@ -140,7 +140,7 @@ impl Answer {
 }
 
 /// Writes the rest of a request while its response is read.
-fn go_on(connection: Box<Connection>, mut writer: Writer) -> (Box<Connection>, Option<Uploading>) {
+fn go_on(connection: Connection, mut writer: Writer) -> (Box<Connection>, Option<Uploading>) {
     let (connection, writing) = connection.split();
     let uploading = writing.map(|mut writing| {
         Uploading::new(tokio::spawn(async move {
