@@ -20,7 +20,7 @@ doc:
 
 # Each feature alone.
 features:
-    cargo hack check --each-feature --no-dev-deps -p tightrope -p tightrope-balance -p tightrope-discover -p tightrope-health
+    cargo hack check --each-feature --no-dev-deps -p tightrope -p tightrope-balance -p tightrope-discover -p tightrope-health -p tightrope-proxy
 
 # The oldest versions of our dependencies that the manifests allow. Works on a copy.
 minimal:

@@ -41,6 +41,10 @@
 //! | --- | --- |
 //! | forward a picked request | [`Forward`], [`ForwardConfig`], [`ForwardBody`] |
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
+#![cfg_attr(
+    feature = "tls",
+    doc = "| reach endpoints over TLS | [`ClientTls`], [`ClientTlsError`] |"
+)]
 //! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
 //! | pass on WebSockets of clients of HTTP/2 | [`ExtendedConnectLayer`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
@@ -51,15 +55,19 @@
 //! | answer a client when no response came, or with a status of your own | [`respond`] |
 //! | feed outcomes into health and load | [`HttpClassify`] |
 //!
-//! There are no feature flags.
+//! | feature | default | adds |
+//! | --- | --- | --- |
+//! | `tls` | no | `ClientTls`: TLS with endpoints, with SNI and client certificates, by rustls, ring and the system's certificates |
 //!
 //! # What it does not do
 //!
 //! It does not choose an endpoint (`tightrope-balance`), does not try another one
 //! (`tightrope-retry`), does not write `X-Forwarded-*` (`tightrope-forwarded`), does not cache, does
-//! not listen, and speaks neither TLS nor HTTP/2 to endpoints. Interim responses (1xx) of an
+//! not listen, and does not speak HTTP/2 to endpoints. Interim responses (1xx) of an
 //! endpoint are not passed on, except for the 101 of an upgrade. It must be called within a tokio
 //! runtime.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod check;
 mod classify;
@@ -75,9 +83,13 @@ pub mod rewrite;
 mod route;
 mod strict;
 mod timeout;
+#[cfg(feature = "tls")]
+mod tls;
 mod underscores;
 mod upgrade;
 
+#[cfg(feature = "tls")]
+pub use crate::tls::{ClientTls, ClientTlsError};
 pub use crate::{
     check::{RequestError, check_request},
     classify::HttpClassify,

@@ -35,6 +35,8 @@ fn public_types_can_move_between_threads() {
     sync::<StrictRequests<tokio::net::TcpStream>>();
     sync::<Tunnelled>();
     sync::<Underscores>();
+    #[cfg(feature = "tls")]
+    sync::<(tightrope_proxy::ClientTls, tightrope_proxy::ClientTlsError)>();
     sync::<Routes<String>>();
     sync::<Upgrades>();
     sync::<respond::Text>();

@@ -11,4 +11,5 @@ mod rewrite;
 mod strict;
 mod support;
 mod timeouts;
+mod tls;
 mod upgrade;

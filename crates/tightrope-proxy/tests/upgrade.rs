@@ -17,13 +17,13 @@ use tokio::{
 };
 use tower_service::Service;
 
-const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+pub(crate) const ASK: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-key: x\r\n\r\n";
-const GRANT: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: WebSocket\r\n\
+pub(crate) const GRANT: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: WebSocket\r\n\
                      sec-websocket-accept: y\r\n\r\n";
 
 /// A proxy in front of `upstream` that serves one connection.
-async fn front(forward: Forward, upstream: Upstream) -> SocketAddr {
+pub(crate) async fn front(forward: Forward, upstream: Upstream) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

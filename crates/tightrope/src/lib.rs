@@ -48,7 +48,7 @@
 )]
 #![cfg_attr(
     feature = "proxy",
-    doc = "| [`proxy`] | HTTP forwarded to the chosen endpoint | `proxy` |"
+    doc = "| [`proxy`] | HTTP forwarded to the chosen endpoint | `proxy`, `proxy-tls` |"
 )]
 #![cfg_attr(
     feature = "discover",

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderValue, Version};
 
+#[cfg(feature = "tls")]
+use crate::ClientTls;
 use crate::{HostPolicy, Underscores, Upgrades};
 
 /// How [`Forward`](crate::Forward) forwards: timeouts, the pool, and what endpoints are told.
@@ -34,6 +36,8 @@ pub struct ForwardConfig {
     pub(crate) via: Option<Pseudonym>,
     pub(crate) upgrades: Upgrades,
     pub(crate) underscores: Underscores,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<ClientTls>,
 }
 
 /// The name of this proxy in `Via` fields: a token, as in RFC 9110 §7.6.3.
@@ -68,11 +72,14 @@ impl ForwardConfig {
             via: Some(Pseudonym::TIGHTROPE),
             upgrades: Upgrades::WebSocket,
             underscores: Underscores::Drop,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
-    /// How long a connection may take to be made, the look-up of a name included. Default 1 s: one
-    /// lost packet is made good for within it on most networks, and another endpoint is near.
+    /// How long a connection may take to be made, the look-up of a name and the handshake of TLS
+    /// included. Default 1 s: one lost packet is made good for within it on most networks, and
+    /// another endpoint is near.
     pub const fn with_connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
@@ -116,6 +123,14 @@ impl ForwardConfig {
     /// limit how many are in use.
     pub const fn with_max_idle_per_endpoint(mut self, count: usize) -> Self {
         self.pool_max_idle = count;
+        self
+    }
+
+    /// Speaks TLS with all endpoints, after what a [`Preamble`](crate::Preamble) says. Default: none
+    /// is spoken.
+    #[cfg(feature = "tls")]
+    pub fn with_tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 

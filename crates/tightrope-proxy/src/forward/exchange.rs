@@ -125,8 +125,7 @@ async fn open(
     {
         return Ok((connection, true));
     }
-    let limit = shared.config.connect_timeout;
-    let connection = connect(endpoint.address(), preamble, limit).await?;
+    let connection = connect(endpoint.address(), preamble, &shared.config).await?;
     Ok((connection, false))
 }
 

@@ -5,6 +5,8 @@ use bytes::Bytes;
 /// Bytes that go first over the connection to the endpoint, such as a header of the PROXY protocol; in the extensions
 /// of a request.
 ///
+/// With TLS they go before its handshake, in the clear, as servers expect it that understand both.
+///
 /// They speak for the client of this one request, so its connection is shared with no other: it is a new one, and is
 /// closed when the response ended. That costs each request a handshake. Where endpoints understand `X-Forwarded-For`,
 /// use that.

@@ -31,6 +31,8 @@ use crate::{
 /// [`Failure::Stale`](tightrope_upstream::Failure::Stale), which speaks against nobody; a retry layer may send the
 /// request again where it is idempotent. Nothing is ever sent twice here.
 ///
+/// A pool belongs to one configuration, so a connection that was made for one setting of TLS is never used for another.
+///
 /// Dropping the last clone closes the idle connections and ends the tunnels. Bodies that are still
 /// streamed go on.
 ///

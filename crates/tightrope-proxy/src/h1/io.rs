@@ -11,12 +11,21 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A connected socket.
+#[cfg(feature = "tls")]
+use crate::tls::Stream;
+
+/// A connected socket, or what is spoken on one.
+///
+/// Who gets an error from the first write can rely on that the other side has nothing of it: TLS takes one record at
+/// a time, and a part of a record cannot be read. What was written may stay here until it is flushed.
 #[derive(Debug)]
 pub(crate) enum Io {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
+    /// Boxed: it is many times as large, and most connections are not.
+    #[cfg(feature = "tls")]
+    Tls(Box<Stream>),
 }
 
 /// Calls a method of whichever it is.
@@ -26,6 +35,8 @@ macro_rules! either {
             Io::Tcp($io) => $call,
             #[cfg(unix)]
             Io::Unix($io) => $call,
+            #[cfg(feature = "tls")]
+            Io::Tls($io) => $call,
         }
     };
 }
@@ -46,7 +57,14 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self, io => Pin::new(io).poll_write(cx, bytes))
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
+            #[cfg(unix)]
+            Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
+            // Its plain write goes on to the next record.
+            #[cfg(feature = "tls")]
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, &[IoSlice::new(bytes)]),
+        }
     }
 
     fn poll_write_vectored(
@@ -62,6 +80,8 @@ impl AsyncWrite for Io {
             Self::Tcp(io) => io.is_write_vectored(),
             #[cfg(unix)]
             Self::Unix(io) => io.is_write_vectored(),
+            #[cfg(feature = "tls")]
+            Self::Tls(io) => io.is_write_vectored(),
         }
     }
 
@@ -71,5 +91,52 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, io => Pin::new(io).poll_shutdown(cx))
+    }
+}
+
+#[cfg(all(test, feature = "tls", unix))]
+mod tests {
+    use std::{future::poll_fn, sync::Arc};
+
+    use tokio::{io::AsyncReadExt, net::UnixStream};
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{ServerConfig, crypto::ring},
+    };
+
+    use super::*;
+    use crate::ClientTls;
+
+    #[tokio::test]
+    async fn a_write_of_tls_is_one_record() {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let key = made.signing_key.serialize_der().try_into().unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let tls = ClientTls::from_pem(made.cert.pem().as_bytes()).unwrap();
+        let tls = tls.with_server_name("a.test").unwrap();
+
+        let (near, far) = UnixStream::pair().unwrap();
+        let address = "unix:/socket".parse().unwrap();
+        let (near, far) = tokio::join!(
+            tls.handshake(&address, Io::Unix(near)),
+            TlsAcceptor::from(Arc::new(config)).accept(far)
+        );
+        let (mut near, mut far) = (Io::Tls(near.unwrap()), far.unwrap());
+        let much = vec![b'x'; 1 << 16];
+        let slices = [IoSlice::new(&much), IoSlice::new(&much)];
+        for is_plain in [true, false] {
+            let written = poll_fn(|cx| match is_plain {
+                true => Pin::new(&mut near).poll_write(cx, &much),
+                false => Pin::new(&mut near).poll_write_vectored(cx, &slices),
+            });
+            assert_eq!(written.await.unwrap(), 1 << 14);
+            let mut received = vec![0; 1 << 14];
+            far.read_exact(&mut received).await.unwrap();
+        }
     }
 }

@@ -26,7 +26,17 @@ pub(crate) struct Writer {
     /// None when all of it was taken.
     body: Option<Outgoing>,
     coding: Coding,
-    has_begun: bool,
+    state: State,
+}
+
+/// Where the bytes are that were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// There are none.
+    New,
+    /// Some may be kept: TLS does what does not go out at once.
+    Written,
+    Flushed,
 }
 
 /// How the end of the body is told.
@@ -65,13 +75,13 @@ impl Writer {
             tail: b"",
             body,
             coding: length.map_or(Coding::Chunked, Coding::Length),
-            has_begun: false,
+            state: State::New,
         }
     }
 
     /// Whether any of it went out.
     pub(crate) const fn has_begun(&self) -> bool {
-        self.has_begun
+        !matches!(self.state, State::New)
     }
 
     /// The body, as far as it was not taken, and the buffer.
@@ -79,7 +89,7 @@ impl Writer {
         (self.body, self.out)
     }
 
-    /// Ready when everything was written.
+    /// Ready when everything was written and flushed.
     pub(crate) fn poll<T: AsyncWrite + Unpin>(
         &mut self,
         io: &mut T,
@@ -90,12 +100,13 @@ impl Writer {
             if self.data.is_empty() && self.tail.is_empty() && self.body.is_some() {
                 let loaded = self.poll_load(cx)?;
                 if loaded.is_pending() && self.written == self.out.len() {
+                    ready!(self.poll_flush(io, cx))?;
                     return Poll::Pending;
                 }
             }
             if self.is_written() {
                 if self.body.is_none() {
-                    return Poll::Ready(Ok(()));
+                    return self.poll_flush(io, cx).map_err(Into::into);
                 }
                 continue;
             }
@@ -171,12 +182,83 @@ impl Writer {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        self.has_begun = true;
+        self.state = State::Written;
         let head = written.min(out.len());
         self.written += head;
         let data = (written - head).min(self.data.len());
         self.data.advance(data);
         self.tail = &self.tail[written - head - data..];
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush<T: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.state == State::Written {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            self.state = State::Flushed;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
+
+    use http::Request;
+    use http_body::Frame;
+    use tokio::{
+        io::{AsyncReadExt, BufWriter, duplex},
+        sync::mpsc,
+    };
+
+    use super::*;
+    use crate::forward::Upload;
+
+    struct Frames(mpsc::Receiver<Bytes>);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let data = self.0.poll_recv(cx);
+            data.map(|data| data.map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_stays_behind_in_what_is_written_to() {
+        let (near, mut far) = duplex(1024);
+        // Keeps everything until it is flushed.
+        let mut near = BufWriter::new(near);
+        let (sender, receiver) = mpsc::channel(1);
+        let upload = Arc::new(Upload::new());
+        let body = Outgoing::new(Frames(receiver), upload, Duration::MAX);
+        let head = Request::post("/").header("transfer-encoding", "chunked");
+        let (parts, ()) = head.body(()).unwrap().into_parts();
+        let mut writer = Writer::new(&parts, Some(body), Vec::new());
+        let writing = poll_fn(|cx| writer.poll(&mut near, cx));
+        let reading = async {
+            let mut expect = async |end: &str| {
+                let mut read = String::new();
+                while !read.ends_with(end) {
+                    read.push(far.read_u8().await.unwrap().into());
+                }
+            };
+            expect("\r\n\r\n").await;
+            sender.send(Bytes::from_static(b"piece")).await.unwrap();
+            expect("5\r\npiece\r\n").await;
+            drop(sender);
+            expect("0\r\n\r\n").await;
+        };
+        let (written, ()) = tokio::join!(writing, reading);
+        written.unwrap();
     }
 }

@@ -1,12 +1,14 @@
 //! New connections.
 
-use std::{io, time::Duration};
+use std::io;
 
 use tightrope_upstream::{Address, Failure};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
+#[cfg(feature = "tls")]
+use crate::tls::HandshakeError;
 use crate::{
-    Preamble,
+    ForwardConfig, Preamble,
     error::BoxError,
     h1::{Connection, Io},
 };
@@ -18,14 +20,23 @@ pub(crate) struct ConnectError {
     pub(crate) source: Option<BoxError>,
 }
 
-/// Connects to `address`, whose name is looked up first if it has one, and sends `preamble`, all
-/// within `limit`.
+/// Connects to `address`, whose name is looked up first if it has one, sends `preamble` and speaks TLS
+/// if that is configured, all within the timeout.
 pub(crate) async fn connect(
     address: &Address,
     preamble: Option<&Preamble>,
-    limit: Duration,
+    config: &ForwardConfig,
 ) -> Result<Box<Connection>, ConnectError> {
-    match timeout(limit, dial(address, preamble)).await {
+    let made = async {
+        let io = dial(address, preamble).await?;
+        #[cfg(feature = "tls")]
+        let io = match &config.tls {
+            Some(tls) => Io::Tls(tls.handshake(address, io).await?),
+            None => io,
+        };
+        Ok(Connection::new(io))
+    };
+    match timeout(config.connect_timeout, made).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(error),
         Err(_elapsed) => Err(ConnectError {
@@ -35,10 +46,7 @@ pub(crate) async fn connect(
     }
 }
 
-async fn dial(
-    address: &Address,
-    preamble: Option<&Preamble>,
-) -> Result<Box<Connection>, ConnectError> {
+async fn dial(address: &Address, preamble: Option<&Preamble>) -> Result<Io, ConnectError> {
     let mut io = match address {
         Address::Socket(socket) => tcp(TcpStream::connect(socket).await)?,
         Address::Host { name, port } => tcp(TcpStream::connect((&**name, *port)).await)?,
@@ -52,7 +60,7 @@ async fn dial(
     if let Some(preamble) = preamble {
         io.write_all(preamble.as_bytes()).await?;
     }
-    Ok(Connection::new(io))
+    Ok(io)
 }
 
 fn tcp(stream: io::Result<TcpStream>) -> io::Result<Io> {
@@ -68,6 +76,19 @@ impl From<io::Error> for ConnectError {
                 Failure::Local
             } else {
                 Failure::Connect
+            },
+            source: Some(error.into()),
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<HandshakeError> for ConnectError {
+    fn from(error: HandshakeError) -> Self {
+        Self {
+            failure: match &error {
+                HandshakeError::Unnamed(_) => Failure::Local,
+                HandshakeError::Failed { .. } => Failure::Connect,
             },
             source: Some(error.into()),
         }

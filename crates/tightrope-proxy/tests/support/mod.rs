@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use tightrope_proxy::{Forward, ForwardBody, ForwardError};
 use tightrope_upstream::{Change, EndpointSpec, Pick, Picked, Record, Upstream};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
@@ -32,18 +32,21 @@ pub(crate) struct Origin {
 }
 
 /// A connection that the endpoint accepted, or any other raw one.
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Peer<S = TcpStream> {
+    pub(crate) stream: S,
     read: Vec<u8>,
 }
 
 impl Origin {
     pub(crate) async fn new() -> Self {
+        Self::named("127.0.0.1").await
+    }
+
+    /// An endpoint whose address has this host, which must be one of this machine.
+    pub(crate) async fn named(host: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = Upstream::new("test");
-        let address = listener.local_addr().unwrap().to_string();
-        let spec = EndpointSpec::new(address.parse().unwrap());
-        upstream.apply(Change::new().add(spec)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let upstream = upstream(&format!("{host}:{port}"));
         Self { listener, upstream }
     }
 
@@ -107,6 +110,14 @@ impl Origin {
     }
 }
 
+/// An upstream with an endpoint at this address alone.
+pub(crate) fn upstream(address: &str) -> Upstream {
+    let upstream = Upstream::new("test");
+    let spec = EndpointSpec::new(address.parse().unwrap());
+    upstream.apply(Change::new().add(spec)).unwrap();
+    upstream
+}
+
 pub(crate) fn pick(upstream: &Upstream) -> Pick {
     upstream.snapshot().members()[0].pick().unwrap()
 }
@@ -132,8 +143,8 @@ pub(crate) async fn text(response: Response<ForwardBody>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-impl Peer {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
             read: Vec::new(),
@@ -173,6 +184,17 @@ impl Peer {
 
     pub(crate) async fn send(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// The next so many bytes.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.read.len() < count {
+            assert_ne!(self.more().await.unwrap(), 0, "ended before {count} bytes");
+        }
+        let rest = self.read.split_off(count);
+        std::mem::replace(&mut self.read, rest)
     }
 
     /// What comes until the other side closes or resets the connection.
@@ -180,7 +202,9 @@ impl Peer {
         while matches!(self.more().await, Ok(1..)) {}
         String::from_utf8(std::mem::take(&mut self.read)).unwrap()
     }
+}
 
+impl Peer {
     /// Closes with a reset instead of a FIN.
     pub(crate) fn reset(self) {
         self.stream.set_zero_linger().unwrap();

@@ -17,6 +17,7 @@
 //! | `random`, `random two` | [`nginx::Random`], [`nginx::RandomTwo`] | [`PeakEwma`] |
 //! | `weight=3` | [`EndpointSpec::with_weight`] | |
 //! | `down` | [`Change::drain`]: what is in flight ends | |
+//! | `proxy_pass https://`, `proxy_ssl_name`, `proxy_ssl_trusted_certificate`, `proxy_ssl_certificate` | `ForwardConfig::with_tls`: verified, with SNI, unless told otherwise; nginx does neither by default | |
 //!
 //! `max_fails`, `fail_timeout`, `backup`, `max_conns`, `slow_start` and `queue` have a page of their own:
 //! [`health`](super::health#from-nginx). What `proxy_next_upstream` says is
@@ -34,6 +35,7 @@
 //! | `hash-type`, `hash-balance-factor` | [`haproxy::HashType`], `with_hash_balance_factor` | [`Bounded`] |
 //! | `balance first` | [`FirstAvailable`], with a limit on each endpoint | |
 //! | `inter`, `rise`, `fall`, `slowstart`, `maxconn`, `backup` | see [`health`](super::health#from-haproxy) | |
+//! | `server ... ssl ca-file`, `sni`, `crt`, `verify none` | `ForwardConfig::with_tls` | |
 //! | `option httpchk`, `tcp-check`, `check-ssl`, `port`, `addr` of a check | `HttpProbe`, `TcpProbe`, `Tls`, `probe::Place` | |
 //!
 //! # Envoy
@@ -44,6 +46,7 @@
 //! | `LEAST_REQUEST` | [`envoy::LeastRequest`] | [`PeakEwma`] |
 //! | `MAGLEV`, `RING_HASH` | [`envoy::Maglev`], [`envoy::RingHash`] | [`Maglev`] |
 //! | `hash_balance_factor` | `with_hash_balance_factor` of these two | [`Bounded`] |
+//! | `UpstreamTlsContext` | `ForwardConfig::with_tls` | |
 //! | subsets of a cluster | [`Only`] around any strategy | |
 //! | `health_checks` | `HealthCheck` with `HttpProbe`, `TcpProbe` or `GrpcProbe`; `no_traffic_interval` is `with_idle_interval` | |
 //! | `outlier_detection`, priorities, zones, panic, slow start, circuit breakers | see [`health`](super::health#from-envoy) | |
