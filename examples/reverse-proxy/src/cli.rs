@@ -17,7 +17,8 @@ pub(crate) struct Cli {
     pub(crate) listen: Option<SocketAddr>,
 
     /// An endpoint: http://IP:PORT, http://NAME:PORT or unix:/PATH, with ;weight=N and ;group=G;
-    /// repeated for more
+    /// repeated for more. By https://, which then all must be, its certificate must be for the IP or
+    /// name, and of whom the system trusts; the Host stays the client's
     #[arg(long = "upstream", value_name = "URL[;weight=N][;group=G]")]
     pub(crate) upstreams: Vec<UpstreamArgument>,
 
@@ -40,7 +41,17 @@ pub(crate) struct Cli {
 
 /// The value of `--upstream`.
 #[derive(Clone, Debug)]
-pub(crate) struct UpstreamArgument(pub(crate) EndpointSpec);
+pub(crate) struct UpstreamArgument {
+    pub(crate) spec: EndpointSpec,
+    pub(crate) scheme: Scheme,
+}
+
+/// How endpoints are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
 
 impl FromStr for UpstreamArgument {
     type Err = String;
@@ -48,7 +59,8 @@ impl FromStr for UpstreamArgument {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(';');
         let url = parts.next().unwrap_or_default();
-        let mut spec = EndpointSpec::new(address(url)?);
+        let (scheme, address) = address(url)?;
+        let mut spec = EndpointSpec::new(address);
         for part in parts {
             spec = match part.split_once('=') {
                 Some(("weight", value)) => {
@@ -62,19 +74,22 @@ impl FromStr for UpstreamArgument {
                 _ => return Err(format!("`{part}` is neither weight=N nor group=G")),
             };
         }
-        Ok(Self(spec))
+        Ok(Self { spec, scheme })
     }
 }
 
-/// The address in `http://ADDRESS`, or a bare one; without a port it is 80.
-fn address(url: &str) -> Result<Address, String> {
-    if url.starts_with("https://") {
-        return Err(format!("`{url}`: endpoints are reached by http only"));
-    }
-    let text = url.strip_prefix("http://").unwrap_or(url);
+/// The address in `http://ADDRESS`, `https://ADDRESS`, or a bare one, which is for http; without a port it
+/// is 80, or 443.
+fn address(url: &str) -> Result<(Scheme, Address), String> {
+    let (scheme, text, port) = match url.strip_prefix("https://") {
+        Some(text) => (Scheme::Https, text, 443),
+        None => (Scheme::Http, url.strip_prefix("http://").unwrap_or(url), 80),
+    };
     let text = text.strip_suffix('/').unwrap_or(text);
-    let with_port = format!("{text}:80");
-    text.parse()
+    let with_port = format!("{text}:{port}");
+    let address = text
+        .parse()
         .or_else(|error| with_port.parse().map_err(|_| error))
-        .map_err(|error: tightrope::upstream::AddressError| error.to_string())
+        .map_err(|error: tightrope::upstream::AddressError| error.to_string())?;
+    Ok((scheme, address))
 }

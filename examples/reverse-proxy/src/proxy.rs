@@ -26,7 +26,7 @@ use crate::{
     Shared,
     access_log::AccessLog,
     admin::AdminServer,
-    config::{self, Config, ConfigError, HostHeader},
+    config::{self, Config, ConfigError, HostHeader, TlsFiles},
     error_log::ErrorLog,
     frontend::{self, Router},
     restart::Inherited,
@@ -50,10 +50,19 @@ pub(crate) type Sites = BTreeMap<String, Arc<Site>>;
 /// well, so that a configuration that was checked against it can be applied.
 pub(crate) struct Running {
     config: Config,
-    /// One for each `Host` that endpoints see.
-    forwards: HashMap<HostHeader, Forward>,
+    forwards: HashMap<Way, Forward>,
+    /// That of each upstream.
+    ways: HashMap<String, Way>,
     servers: HashMap<SocketAddr, Server>,
     admin: Option<AdminServer>,
+}
+
+/// What tells one `Forward` from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Way {
+    /// The `Host` that endpoints see.
+    host: HostHeader,
+    tls: Option<TlsFiles>,
 }
 
 // === impl Proxy ===
@@ -70,6 +79,7 @@ impl Proxy {
             running: Mutex::new(Running {
                 config: Config::default(),
                 forwards: HashMap::new(),
+                ways: HashMap::new(),
                 servers: HashMap::new(),
                 admin: None,
             }),
@@ -155,32 +165,31 @@ impl Proxy {
 
         let same_forwards = running.config.timeouts == config.timeouts
             && running.config.limits.underscores == config.limits.underscores;
-        let mut forwards = HashMap::new();
+        let (mut forwards, mut ways) = (HashMap::new(), HashMap::new());
         for upstream in &config.upstreams {
-            let host = &upstream.host_header;
-            let forward = match running.forwards.get(host) {
-                Some(forward) if same_forwards => forward.clone(),
-                _ => {
-                    let policy = host.policy().map_err(|error| {
-                        ConfigError(format!(
-                            "upstream `{}`: host_header: {error}",
-                            upstream.name
-                        ))
-                    })?;
-                    Forward::new(forward_config(&config).with_host(policy))
-                }
-            };
-            forwards.entry(host.clone()).or_insert(forward);
+            let name = &upstream.name;
+            let refused = |error| ConfigError(format!("upstream `{name}`: {error}"));
+            let way = Way::of(upstream).map_err(refused)?;
+            if !forwards.contains_key(&way) {
+                let forward = match running.forwards.get(&way) {
+                    Some(forward) if same_forwards => forward.clone(),
+                    _ => way.forward(forward_config(&config)).map_err(refused)?,
+                };
+                forwards.insert(way.clone(), forward);
+            }
+            ways.insert(name.clone(), way);
         }
         let mut sites = Sites::new();
         for upstream in &config.upstreams {
-            let old = old.get(&upstream.name);
+            let name = &upstream.name;
+            let old = old.get(name);
+            let same_way = same_forwards && running.ways.get(name) == ways.get(name);
             let site = match old {
-                Some(old) if same_forwards && old.config == *upstream => Arc::clone(old),
+                Some(old) if same_way && old.config == *upstream => Arc::clone(old),
                 _ => Arc::new(Site::start(
                     upstream.clone(),
                     old.map(AsRef::as_ref),
-                    &forwards[&upstream.host_header],
+                    &forwards[&ways[name]],
                 )?),
             };
             sites.insert(upstream.name.clone(), site);
@@ -224,6 +233,7 @@ impl Proxy {
             (None, _) => running.admin = None,
         }
         running.forwards = forwards;
+        running.ways = ways;
         running.config = config;
         error_log.install();
         Ok(())
@@ -257,6 +267,30 @@ impl Proxy {
                 }
             }
         }
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    /// That of `upstream`; reads the files that it names.
+    fn of(upstream: &config::Upstream) -> Result<Self, ConfigError> {
+        let tls = upstream.tls.as_ref().map(config::UpstreamTls::read);
+        Ok(Self {
+            host: upstream.host_header.clone(),
+            tls: tls.transpose()?,
+        })
+    }
+
+    /// A new one, as `config` says of the rest.
+    fn forward(&self, config: ForwardConfig) -> Result<Forward, ConfigError> {
+        let policy = self.host.policy();
+        let policy = policy.map_err(|error| ConfigError(format!("host_header: {error}")))?;
+        let config = config.with_host(policy);
+        Ok(Forward::new(match &self.tls {
+            Some(tls) => config.with_tls(tls.client()?),
+            None => config,
+        }))
     }
 }
 

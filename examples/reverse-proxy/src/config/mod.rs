@@ -22,6 +22,7 @@ mod tests;
 mod text;
 mod tls;
 mod upstream;
+mod upstream_tls;
 
 use self::text::parsed;
 pub(crate) use self::{
@@ -33,8 +34,9 @@ pub(crate) use self::{
     strategy::Strategy,
     tls::{Certificate, acceptor},
     upstream::{Endpoint, HostHeader, ProxyVersion, Upstream},
+    upstream_tls::{TlsFiles, UpstreamTls},
 };
-use crate::cli::Cli;
+use crate::cli::{Cli, Scheme};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -230,10 +232,21 @@ impl Config {
     /// What the flags say.
     pub(crate) fn from_flags(cli: &Cli) -> Result<Self, ConfigError> {
         let endpoints = cli.upstreams.iter().map(|argument| Endpoint {
-            weight: argument.0.weight,
-            group: argument.0.group.clone(),
-            ..Endpoint::at(argument.0.address.clone())
+            weight: argument.spec.weight,
+            group: argument.spec.group.clone(),
+            ..Endpoint::at(argument.spec.address.clone())
         });
+        let by = |scheme| {
+            let mut all = cli.upstreams.iter();
+            all.find(|argument| argument.scheme == scheme)
+        };
+        let (https, http) = (by(Scheme::Https), by(Scheme::Http));
+        if let (Some(https), Some(http)) = (https, http) {
+            return Err(ConfigError(format!(
+                "--upstream: `{}` is reached by https and `{}` by http; all are by one of them",
+                https.spec.address, http.spec.address
+            )));
+        }
         let config = Self {
             listeners: vec![Listener {
                 address: cli
@@ -251,6 +264,7 @@ impl Config {
                 name: "default".to_owned(),
                 strategy: cli.strategy.unwrap_or_default(),
                 endpoints: endpoints.collect(),
+                tls: https.map(|_| UpstreamTls::default()),
                 ..Upstream::default()
             }],
             ..Self::default()

@@ -7,7 +7,7 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 34] = [
+const WITHOUT_DEFAULT: [&str; 35] = [
     "certificate",
     "key",
     "names",
@@ -28,6 +28,7 @@ const WITHOUT_DEFAULT: [&str; 34] = [
     "address",
     "server_name",
     "tls_roots",
+    "roots",
     "unhealthy_interval",
     "changing_interval",
     "idle_interval",
@@ -60,7 +61,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 74);
+    assert_eq!(shown, 75);
 }
 
 /// What `[forwarded]` is with these settings.
@@ -268,5 +269,47 @@ fn who_must_send_a_proxy_header_is_checked_by_name() {
             .unwrap_err()
             .0;
         assert!(words.starts_with(part), "{words}");
+    }
+}
+
+/// What `[upstream.tls]` is with these settings, before an endpoint at `address`.
+fn tls(settings: &str, address: &str) -> Result<Config, ConfigError> {
+    Config::parse(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"
+         [[upstream]]\nname = \"app\"\n[upstream.tls]\n{settings}
+         [[upstream.endpoint]]\naddress = \"{address}\""
+    ))
+}
+
+#[test]
+fn tls_with_endpoints_is_checked_by_name() {
+    for (settings, address) in [
+        ("", "127.0.0.1:1"),
+        ("server_name = \"app.test\"", "unix:/run/app.sock"),
+        ("certificate = \"a\"\nkey = \"b\"\nroots = \"c\"", "app:1"),
+        ("verify = \"none_for_tests_only\"", "app:1"),
+    ] {
+        let config = tls(settings, address);
+        assert_eq!(config.map(drop), Ok(()), "{settings}");
+    }
+    for (settings, words) in [
+        ("certificate = \"a\"", "certificate: it needs key"),
+        ("key = \"a\"", "key: it needs certificate"),
+        (
+            "roots = \"a\"\nverify = \"none_for_tests_only\"",
+            "roots: it needs `verify = \"full\"`",
+        ),
+        (
+            "",
+            "server_name: endpoint `unix:/run/app.sock` needs one, as a socket has no name",
+        ),
+    ] {
+        let expected = format!(" upstream `app`: tls.{words}");
+        let refused = tls(settings, "unix:/run/app.sock").unwrap_err();
+        assert_eq!(refused.0, expected);
+    }
+    for (settings, part) in [("verify = \"none\"", "`none`"), ("trust = 1", "`trust`")] {
+        let words = tls(settings, "app:1").unwrap_err().0;
+        assert!(words.starts_with("7: ") && words.contains(part), "{words}");
     }
 }

@@ -14,7 +14,7 @@ use tightrope::{
 };
 
 use super::{
-    ConfigError, Health, Outlier, Retry, Strategy,
+    ConfigError, Health, Outlier, Retry, Strategy, UpstreamTls,
     text::{self, parsed},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Upstream {
     /// The `Host` that endpoints see.
     #[serde(default)]
     pub(crate) host_header: HostHeader,
+    /// How TLS is spoken with endpoints; default: it is not.
+    pub(crate) tls: Option<UpstreamTls>,
     /// The group that gets all traffic; default: all endpoints.
     #[serde(default, deserialize_with = "text::optional")]
     pub(crate) active_group: Option<Group>,
@@ -186,6 +188,10 @@ impl Upstream {
         }
         if let Err(error) = self.host_header.policy() {
             return fail(format!("host_header: {error}"));
+        }
+        if let Some(tls) = &self.tls {
+            tls.check(&self.endpoints)
+                .map_err(|error| ConfigError(format!("upstream `{name}`: {error}")))?;
         }
         let mut ids = HashSet::new();
         for spec in self.specs() {

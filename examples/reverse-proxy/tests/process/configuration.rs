@@ -313,8 +313,13 @@ async fn wrong_arguments_are_refused_in_one_line() {
             &["127.0.0.1:1", "twice"],
         ),
         (
-            &["--upstream", "https://127.0.0.1:1"],
-            &["https://127.0.0.1:1"],
+            &[
+                "--upstream",
+                "https://127.0.0.1:1",
+                "--upstream",
+                "127.0.0.1:2",
+            ],
+            &["--upstream", "`127.0.0.1:1`", "https", "`127.0.0.1:2`"],
         ),
         (
             &["--upstream", "http://127.0.0.1:99999"],

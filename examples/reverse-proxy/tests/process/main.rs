@@ -19,3 +19,4 @@ mod servers;
 mod stop;
 mod team_site;
 mod tls;
+mod upstream_tls;

@@ -35,7 +35,23 @@ impl Program {
         arguments: impl IntoIterator<Item = A>,
         admin: bool,
     ) -> Self {
-        let mut child = command(arguments).spawn().unwrap();
+        Self::run(command(arguments), admin).await
+    }
+
+    /// The same with a system that trusts these certificates and no others.
+    pub(crate) async fn start_trusting<A: AsRef<std::ffi::OsStr>>(
+        arguments: impl IntoIterator<Item = A>,
+        roots: &std::path::Path,
+    ) -> Self {
+        let mut command = command(arguments);
+        command
+            .env("SSL_CERT_FILE", roots)
+            .env_remove("SSL_CERT_DIR");
+        Self::run(command, false).await
+    }
+
+    async fn run(mut command: Command, admin: bool) -> Self {
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut program = Self {
             child,
