@@ -213,6 +213,7 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt, BufWriter, duplex},
         sync::mpsc,
+        time::timeout,
     };
 
     use super::*;
@@ -233,7 +234,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    // Time stands still unless everybody waits for somebody else.
+    #[tokio::test(start_paused = true)]
     async fn nothing_stays_behind_in_what_is_written_to() {
         let (near, mut far) = duplex(1024);
         // Keeps everything until it is flushed.
@@ -258,7 +260,8 @@ mod tests {
             drop(sender);
             expect("0\r\n\r\n").await;
         };
-        let (written, ()) = tokio::join!(writing, reading);
-        written.unwrap();
+        let both = async { tokio::join!(writing, reading) };
+        let both = timeout(Duration::from_secs(1), both).await;
+        both.expect("something stayed behind").0.unwrap();
     }
 }
