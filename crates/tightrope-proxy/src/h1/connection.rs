@@ -123,6 +123,14 @@ impl Connection {
         self.read.is_empty() && Pin::new(io).poll_read(&mut context, &mut byte).is_pending()
     }
 
+    /// Nothing is asked for a while: gives back what only much data needed.
+    pub(crate) fn rest(&mut self) {
+        if self.read.is_empty() && self.read.capacity() > MIN_STEP {
+            self.read = BytesMut::new();
+        }
+        self.step = MIN_STEP;
+    }
+
     /// A request begins; for its head.
     pub(crate) fn begin(&mut self) -> Vec<u8> {
         self.has_received = false;
@@ -315,5 +323,39 @@ impl AsyncWrite for Tunnel {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_much_data_needed_is_given_back() {
+        const LENGTH: usize = 4 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut connection, mut far) = (Connection::new(Io::Tcp(near.unwrap())), far.unwrap().0);
+        tokio::spawn(async move { far.write_all(&vec![b'x'; LENGTH]).await.map(|()| far) });
+        let mut position = Position::Length(LENGTH as u64);
+        let mut most = 0;
+        while let Some(_piece) = poll_fn(|cx| connection.poll_piece(&mut position, cx))
+            .await
+            .unwrap()
+        {
+            most = most.max(connection.step);
+        }
+        assert!(most > MIN_STEP && most <= MAX_STEP, "{most}");
+        connection.rest();
+        assert!(connection.read.capacity() <= MIN_STEP);
+        assert_eq!(connection.step, MIN_STEP);
     }
 }

@@ -87,10 +87,11 @@ impl Pool {
 
     /// Keeps a connection whose response ended, for the next request. Must be called within a
     /// runtime, for the task that closes it should none come.
-    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, connection: Box<Connection>) {
+    pub(crate) fn put(self: &Arc<Self>, endpoint: &Endpoint, mut connection: Box<Connection>) {
         if self.max_idle == 0 || self.idle_timeout.is_zero() {
             return;
         }
+        connection.rest();
         let mut state = self.lock();
         let serial = endpoint.record().serial();
         let idle = state.idle.entry(serial).or_insert_with(|| Idle {
