@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Extensions, Method, Request, Version, request::Parts};
+use http::{Method, Request, Version, request::Parts};
 use http_body::Body;
 use tightrope_upstream::Endpoint;
 
@@ -91,7 +91,7 @@ impl<B> Departing<B> {
 
     /// The upgrade that the client asked for, and the upload.
     pub(super) fn into_asked(mut self) -> (Option<Asked>, Option<Arc<Upload>>) {
-        let extensions: &mut Extensions = &mut self.parts.extensions;
+        let extensions = &mut self.parts.extensions;
         let asked = self
             .protocol
             .and_then(|protocol| Asked::new(protocol, extensions));

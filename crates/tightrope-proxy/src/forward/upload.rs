@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use tightrope_upstream::{Failure, Pick};
 use tokio::time::Instant;
 
@@ -34,8 +34,6 @@ trait AnyBody: Any + Send {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>;
-    fn is_end_stream(&self) -> bool;
-    fn size_hint(&self) -> SizeHint;
 }
 
 /// What the other parts of an exchange know of its upload.
@@ -143,22 +141,6 @@ impl Body for Outgoing {
             }
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.body {
-            Inner::Empty => true,
-            Inner::Unsent(body, ..) => body.is_end_stream(),
-            Inner::Started(body, ..) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Inner::Empty => SizeHint::with_exact(0),
-            Inner::Unsent(body, ..) => body.size_hint(),
-            Inner::Started(body, ..) => body.size_hint(),
-        }
-    }
 }
 
 impl Drop for Outgoing {
@@ -185,14 +167,6 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Body::poll_frame(self, cx).map_err(Into::into)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        Body::is_end_stream(self)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        Body::size_hint(self)
     }
 }
 

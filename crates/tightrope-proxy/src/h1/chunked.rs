@@ -3,7 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::head::{self, HeadError};
+use super::{
+    framing::take_part,
+    head::{self, HeadError},
+};
 
 /// Takes chunks off the front of what was read.
 #[derive(Debug, Default)]
@@ -81,14 +84,13 @@ impl Chunked {
                     };
                 }
                 State::Data(_) if read.is_empty() => return Ok(Decoded::More),
-                State::Data(left) => {
-                    let here =
-                        usize::try_from(left).map_or(read.len(), |left| left.min(read.len()));
-                    self.state = match left - here as u64 {
+                State::Data(mut left) => {
+                    let data = take_part(read, &mut left);
+                    self.state = match left {
                         0 => State::Line,
                         left => State::Data(left),
                     };
-                    return Ok(Decoded::Data(read.split_to(here).freeze()));
+                    return Ok(Decoded::Data(data));
                 }
                 State::Line => match read.get(..2) {
                     Some(b"\r\n") => {

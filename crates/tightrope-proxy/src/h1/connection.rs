@@ -14,6 +14,7 @@ use tokio_util::io::poll_read_buf;
 use super::{
     Framing, Io, Writer,
     chunked::{ChunkError, Chunked, Decoded},
+    framing::take_part,
     head::{self, HeadError, Place},
     writer::WriteError,
 };
@@ -210,10 +211,7 @@ impl Connection {
             match position {
                 Position::Length(0) => return Poll::Ready(Ok(None)),
                 Position::Length(left) if !self.read.is_empty() => {
-                    let length = self.read.len();
-                    let here = usize::try_from(*left).map_or(length, |left| left.min(length));
-                    *left -= here as u64;
-                    let data = self.read.split_to(here).freeze();
+                    let data = take_part(&mut self.read, left);
                     return Poll::Ready(Ok(Some(Piece::Data(data))));
                 }
                 Position::Close if !self.read.is_empty() => {

@@ -1,5 +1,6 @@
 //! How long the body of a response is.
 
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 /// Where the body of a response ends (RFC 9112 §6.3).
@@ -68,6 +69,13 @@ impl Framing {
             None => Self::Close,
         })
     }
+}
+
+/// Takes from `read` what is there of a part of which `left` bytes are to come.
+pub(super) fn take_part(read: &mut BytesMut, left: &mut u64) -> Bytes {
+    let here = usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
+    *left -= here as u64;
+    read.split_to(here).freeze()
 }
 
 /// RFC 9112 §6.3: one number that stands there several times counts once.

@@ -13,7 +13,7 @@ const MAX_FIELDS: usize = 100;
 /// What is not a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadError {
-    #[error("response head is not valid: {0}")]
+    #[error("response head is not valid")]
     Syntax(#[from] httparse::Error),
     #[error("response head has a status, a name or a value that is not valid")]
     Value,

@@ -1,8 +1,7 @@
 //! Idle connections of HTTP/1.1.
 
 use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -29,7 +28,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     /// By the serial of the record of the endpoint.
-    idle: HashMap<u64, Idle, BuildHasherDefault<SerialHasher>>,
+    idle: BTreeMap<u64, Idle>,
     reaper: Option<Reaper>,
 }
 
@@ -41,10 +40,6 @@ struct Idle {
     address: Address,
     connections: Vec<(Box<Connection>, Instant)>,
 }
-
-/// Serials are counted up, so they spread over the map as they are.
-#[derive(Debug, Default)]
-struct SerialHasher(u64);
 
 /// The task that closes what is idle for too long; dropping it ends the task.
 #[derive(Debug)]
@@ -142,25 +137,6 @@ impl Pool {
             return None;
         }
         Some(next)
-    }
-}
-
-// === impl SerialHasher ===
-
-impl Hasher for SerialHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64((*byte).into());
-        }
-    }
-
-    fn write_u64(&mut self, serial: u64) {
-        // The map looks at the highest bits too.
-        self.0 = (self.0 ^ serial).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
