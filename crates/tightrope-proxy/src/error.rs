@@ -79,6 +79,17 @@ impl ForwardError {
     }
 }
 
+impl ForwardError {
+    /// That of a connection which several requests waited for.
+    pub(crate) fn told(error: Arc<ConnectError>) -> Self {
+        let this = Self::new(error.failure);
+        match error.source {
+            Some(_) => this.with_source(error),
+            None => this,
+        }
+    }
+}
+
 impl From<ConnectError> for ForwardError {
     fn from(error: ConnectError) -> Self {
         let mut this = Self::new(error.failure);

@@ -1,4 +1,4 @@
-//! Forwards one picked HTTP request to its endpoint, over HTTP/1.1.
+//! Forwards one picked HTTP request to its endpoint, over HTTP/1.1 or HTTP/2.
 //!
 //! [`Forward`] is the innermost service of a reverse proxy: it takes a request that a balancer
 //! bound to an endpoint, sends it over a connection of its own pool, and streams the response
@@ -40,6 +40,8 @@
 //! | when you want to | use |
 //! | --- | --- |
 //! | forward a picked request | [`Forward`], [`ForwardConfig`], [`ForwardBody`] |
+//! | speak HTTP/2 with endpoints | [`Protocol`] |
+//! | see how many connections there are | [`Forward::connections`], [`Connections`] |
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
 #![cfg_attr(
     feature = "tls",
@@ -63,7 +65,7 @@
 //!
 //! It does not choose an endpoint (`tightrope-balance`), does not try another one
 //! (`tightrope-retry`), does not write `X-Forwarded-*` (`tightrope-forwarded`), does not cache, does
-//! not listen, and does not speak HTTP/2 to endpoints. Interim responses (1xx) of an
+//! not listen. Interim responses (1xx) of an
 //! endpoint are not passed on, except for the 101 of an upgrade. It must be called within a tokio
 //! runtime.
 
@@ -75,9 +77,12 @@ mod error;
 mod extended_connect;
 mod forward;
 mod h1;
+mod h2;
 mod hop_by_hop;
 mod host;
+mod io;
 mod pool;
+mod protocol;
 pub mod respond;
 pub mod rewrite;
 mod route;
@@ -99,6 +104,8 @@ pub use crate::{
         Forward, ForwardBody, ForwardConfig, Preamble, Pseudonym, PseudonymError, ResponseFuture,
     },
     host::{HostError, HostPolicy},
+    pool::Connections,
+    protocol::Protocol,
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
     strict::{StrictRequests, Tunnelled},
     underscores::Underscores,

@@ -2,7 +2,7 @@
 //!
 //! | failure | status |
 //! | --- | --- |
-//! | [`Unavailable`](Failure::Unavailable) | 503 |
+//! | [`Unavailable`](Failure::Unavailable), [`Refused`](Failure::Refused) | 503 |
 //! | [`Connect`](Failure::Connect), [`Stale`](Failure::Stale), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response), [`Gateway`](Failure::Gateway) | 502 |
 //! | [`ConnectTimeout`](Failure::ConnectTimeout), [`HeadTimeout`](Failure::HeadTimeout), [`BodyTimeout`](Failure::BodyTimeout) | 504 |
 //! | [`Downstream`](Failure::Downstream) | 400 |
@@ -98,7 +98,7 @@ pub fn loop_detected() -> Response<Text> {
 #[must_use]
 pub const fn status(failure: Failure) -> StatusCode {
     match failure {
-        Failure::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Unavailable | Failure::Refused => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Connect
         | Failure::Stale
         | Failure::Reset
@@ -211,6 +211,7 @@ mod tests {
             (Failure::Unavailable, 503),
             (Failure::Connect, 502),
             (Failure::ConnectTimeout, 504),
+            (Failure::Refused, 503),
             (Failure::Stale, 502),
             (Failure::Reset, 502),
             (Failure::Protocol, 502),

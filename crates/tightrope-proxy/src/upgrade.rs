@@ -12,9 +12,8 @@ use std::{
 };
 
 use http::{
-    Extensions, HeaderMap, HeaderValue, Version,
+    Extensions, HeaderMap, HeaderValue, Request, Version,
     header::{CONNECTION, UPGRADE},
-    request::Parts,
 };
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -27,7 +26,9 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
-use crate::{Tunnelled, extended_connect::CameAsConnect, h1::Tunnel, hop_by_hop::has_token};
+use crate::{
+    Tunnelled, extended_connect::CameAsConnect, h1::Tunnel, hop_by_hop::has_token, pool::Open,
+};
 
 /// Which upgrades are passed on to endpoints.
 ///
@@ -78,15 +79,16 @@ impl Upgrades {
 
     /// The upgrade to pass on, if the request asks for one that is allowed, in a way that leaves
     /// no doubt about where the tunnel begins.
-    pub(crate) fn asked<B: Body>(self, parts: &Parts, body: &B) -> Option<&'static str> {
+    pub(crate) fn asked<B: Body>(self, request: &Request<B>) -> Option<&'static str> {
         let protocol = self.protocol()?;
+        let (headers, extensions) = (request.headers(), request.extensions());
         // RFC 9110 §7.8: ignored in HTTP/1.0 and where Connection does not name it.
         let may =
-            parts.version == Version::HTTP_11 || parts.extensions.get::<CameAsConnect>().is_some();
+            request.version() == Version::HTTP_11 || extensions.get::<CameAsConnect>().is_some();
         let asks = may
-            && has_token(&parts.headers, &CONNECTION, b"upgrade")
-            && has_token(&parts.headers, &UPGRADE, protocol.as_bytes());
-        let can = body.is_end_stream() && parts.extensions.get::<OnUpgrade>().is_some();
+            && has_token(headers, &CONNECTION, b"upgrade")
+            && has_token(headers, &UPGRADE, protocol.as_bytes());
+        let can = request.body().is_end_stream() && extensions.get::<OnUpgrade>().is_some();
         (asks && can).then_some(protocol)
     }
 }
@@ -137,8 +139,8 @@ impl Tunnels {
         }
     }
 
-    /// Joins both sides until they are done, and holds `pick` as long.
-    pub(crate) fn spawn(&self, asked: Asked, endpoint: Tunnel, mut pick: Pick) {
+    /// Joins both sides until they are done, and holds `pick` and the place of the connection as long.
+    pub(crate) fn spawn(&self, asked: Asked, endpoint: Tunnel, (mut pick, open): (Pick, Open)) {
         // It switched protocols, which was its part.
         pick.set_outcome(Outcome::Success);
         let idle_timeout = self.idle_timeout;
@@ -147,7 +149,7 @@ impl Tunnels {
             let joined = join(asked.client, endpoint, idle_timeout);
             // How a tunnel ended is for its two ends to tell.
             let _ended = end.run_until_cancelled(joined).await;
-            drop(pick);
+            drop((pick, open));
         };
         tokio::spawn(tunnel.in_current_span());
     }

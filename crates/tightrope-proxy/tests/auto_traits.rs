@@ -1,10 +1,11 @@
 //! Send, Sync and Unpin of the public types.
 
 use tightrope_proxy::{
-    ExactPath, ExtendedConnect, ExtendedConnectFuture, ExtendedConnectLayer, Forward, ForwardBody,
-    ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify, PathPrefix,
-    PatternError, Preamble, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError,
-    Routes, StrictRequests, Tunnelled, Underscores, Upgrades, respond, rewrite,
+    Connections, ExactPath, ExtendedConnect, ExtendedConnectFuture, ExtendedConnectLayer, Forward,
+    ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify,
+    PathPrefix, PatternError, Preamble, Protocol, Pseudonym, PseudonymError, RequestError,
+    ResponseFuture, RouteError, Routes, StrictRequests, Tunnelled, Underscores, Upgrades, respond,
+    rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -12,6 +13,8 @@ fn sync<T: Send + Sync + Unpin + 'static>() {}
 
 #[test]
 fn public_types_can_move_between_threads() {
+    sync::<Connections>();
+    sync::<Protocol>();
     sync::<Forward>();
     sync::<ForwardConfig>();
     sync::<ForwardError>();

@@ -2,8 +2,10 @@
 
 mod auto_traits;
 mod forward;
+mod http2;
 mod picks;
 mod pool;
+mod pool_bounds;
 mod preamble;
 mod reference;
 mod regressions;

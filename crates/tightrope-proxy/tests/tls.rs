@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty, Full};
 use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
-use tightrope_proxy::{ClientTls, ClientTlsError, Forward, ForwardConfig, ForwardError, Preamble};
+use tightrope_proxy::{
+    ClientTls, ClientTlsError, Forward, ForwardConfig, ForwardError, Preamble, Protocol,
+};
 use tightrope_upstream::{Failed, Failure, Picked, TakeUnsent};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, split},
@@ -28,7 +30,7 @@ use tokio_rustls::{
 };
 use tower_service::Service;
 
-use crate::support::{Origin, Peer, data, frames, get, pick, post, text, upstream};
+use crate::support::{Origin, Peer, data, frames, get, http2::Http2, pick, post, text, upstream};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -622,4 +624,66 @@ async fn system_roots_do_not_vouch_for_a_certificate_of_ours() {
     let call = origin.call(&forward, get("/"));
     let (error, _refused) = tokio::join!(call, accept(&origin, config));
     assert!(reason(&error.unwrap_err()).contains("UnknownIssuer"));
+}
+
+/// What of HTTP a server can speak.
+fn speaking(identity: &Identity, protocols: &[&[u8]]) -> ServerConfig {
+    let mut config = identity.server(None);
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    config
+}
+
+#[tokio::test]
+async fn both_sides_agree_on_what_is_spoken() {
+    let identity = Identity::new("localhost");
+    let origin = Origin::named("localhost").await;
+    let config = ForwardConfig::new()
+        .with_tls(identity.trusted())
+        .with_protocol(Protocol::Negotiated);
+    let forward = Forward::new(config);
+    // A burst makes one connection, whatever is spoken on it.
+    let calls = [1, 2, 3].map(|_| tokio::spawn(origin.call(&forward, get("/"))));
+    let peer = accept(&origin, speaking(&identity, &[b"h2", b"http/1.1"])).await;
+    let mut http2 = Http2::accept(peer.unwrap().stream).await;
+    for call in calls {
+        let asked = http2.next().await;
+        assert_eq!(asked.request.uri(), "https://a.test/");
+        asked.answer("ok");
+        assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
+    }
+    let counts = forward.connections(&origin.upstream.snapshot().members()[0]);
+    assert_eq!((counts.made, counts.http2), (1, 1));
+    // From now on it knows no better.
+    http2.go_away();
+    http2.closed().await;
+    for old in [&[b"http/1.1" as &[u8]][..], &[]] {
+        let call = tokio::spawn(origin.call(&forward, get("/")));
+        let peer = accept(&origin, speaking(&identity, old)).await;
+        let mut peer = peer.unwrap();
+        assert!(peer.head().await.starts_with("get / http/1.1"));
+        peer.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+            .await;
+        assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_must_speak_http_2_and_cannot_is_a_failed_connection() {
+    let identity = Identity::new("localhost");
+    let origin = Origin::named("localhost").await;
+    let config = ForwardConfig::new()
+        .with_tls(identity.trusted())
+        .with_protocol(Protocol::Http2);
+    let forward = Forward::new(config);
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    let refused = accept(&origin, speaking(&identity, &[b"http/1.1"])).await;
+    assert!(refused.is_err());
+    let mut error = call.await.unwrap().unwrap_err();
+    assert_eq!(error.failure(), Failure::Connect);
+    assert!(
+        reason(&error).contains("NoApplicationProtocol"),
+        "{}",
+        reason(&error)
+    );
+    assert!(TakeUnsent::<Request<Empty<Bytes>>>::take_unsent(&mut error).is_some());
 }

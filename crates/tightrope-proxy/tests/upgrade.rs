@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::support::{Origin, Peer};
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tightrope_proxy::{Forward, ForwardBody, ForwardConfig, Upgrades, respond};
+use tightrope_proxy::{Forward, ForwardBody, ForwardConfig, Protocol, Upgrades, respond};
 use tightrope_upstream::{Picked, Upstream};
 use tokio::{
     io::AsyncWriteExt,
@@ -71,6 +71,25 @@ async fn open(forward: Forward, ask: &str, answer: &str) -> Tunnel {
         client,
         endpoint,
         heads: (asked, answered),
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_has_a_connection_of_http_1_1_where_requests_go_out_over_http_2() {
+    for protocol in [Protocol::Http2, Protocol::Negotiated] {
+        let forward = Forward::new(ForwardConfig::new().with_protocol(protocol));
+        let mut tunnel = open(forward, ASK, GRANT).await;
+        assert!(tunnel.heads.0.starts_with("get /chat http/1.1"));
+        tunnel.client.send("ping").await;
+        assert_eq!(tunnel.endpoint.until("ping").await, "ping");
+        // It counts as long as it lasts.
+        let endpoint = Arc::clone(&tunnel.origin.upstream.snapshot().members()[0]);
+        let counts = tunnel.forward.connections(&endpoint);
+        assert_eq!((counts.open, counts.http2), (1, 0));
+        drop((tunnel.client, tunnel.endpoint));
+        while tunnel.forward.connections(&endpoint).open > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use tightrope_upstream::Failure;
 /// Says which requests may be carried out twice, and which results are worth another attempt.
 ///
 /// A request of which nothing was sent goes again whatever a policy says, and one that met a
-/// [stale](Failure::Stale) connection if it is repeatable.
+/// [stale](Failure::Stale) connection or was [refused](Failure::Refused) within its body if it is repeatable.
 ///
 /// [`RetryOn`] is the policy for most; one of your own may look at the whole head:
 ///

@@ -30,6 +30,9 @@ pub enum Failure {
     /// closed it while it was idle, which crossed the request (RFC 9112 §9.3.1). Nobody's fault, and
     /// no sign of anything.
     Stale,
+    /// The endpoint said that it did nothing of the request, since it is about to close the connection or has no
+    /// room for it (RFC 9113 §8.7). Nobody's fault.
+    Refused,
     /// The connection ended before the response was complete.
     Reset,
     /// The endpoint sent something that is not a valid response.
@@ -114,17 +117,17 @@ impl Failure {
             | Self::Gateway => Fault::Upstream,
             Self::Downstream | Self::DownstreamTimeout => Fault::Downstream,
             // Counts for nobody, as what we did ourselves.
-            Self::Unavailable | Self::Stale | Self::Local => Fault::Local,
+            Self::Unavailable | Self::Refused | Self::Stale | Self::Local => Fault::Local,
         }
     }
 
-    /// Whether it is certain that no byte of the request reached an endpoint, so that sending it
-    /// elsewhere cannot carry it out twice.
+    /// Whether it is certain that no endpoint did anything of the request, mostly since no byte of it reached one,
+    /// so that sending it elsewhere cannot carry it out twice.
     #[must_use]
     pub const fn never_sent(self) -> bool {
         matches!(
             self,
-            Self::Unavailable | Self::Connect | Self::ConnectTimeout
+            Self::Unavailable | Self::Connect | Self::ConnectTimeout | Self::Refused
         )
     }
 }
@@ -135,6 +138,7 @@ impl fmt::Display for Failure {
             Self::Unavailable => "no endpoint available",
             Self::Connect => "connect failed",
             Self::ConnectTimeout => "connect timed out",
+            Self::Refused => "endpoint refused the request",
             Self::Stale => "reused connection was closed",
             Self::Reset => "connection ended early",
             Self::Protocol => "invalid response",

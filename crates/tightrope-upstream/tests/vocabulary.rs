@@ -44,6 +44,7 @@ fn every_failure_has_one_fault_and_only_those_before_the_first_byte_were_never_s
         (Unavailable, Fault::Local, true),
         (Connect, Fault::Upstream, true),
         (ConnectTimeout, Fault::Upstream, true),
+        (Refused, Fault::Local, true),
         (Stale, Fault::Local, false),
         (Reset, Fault::Upstream, false),
         (Protocol, Fault::Upstream, false),

@@ -3,40 +3,55 @@
 use std::{future::poll_fn, sync::Arc};
 
 use http::{Response, StatusCode, Version, header::CONNECTION};
-use tightrope_upstream::Pick;
+use tightrope_upstream::{Failure, Pick};
 
 use crate::{
-    ForwardBody, classify,
+    ForwardBody, ForwardError, classify,
     forward::{
         Upload,
-        body::{Lease, Uploading},
+        body::{Incoming, Lease, Uploading},
         departing::Departing,
-        head,
+        head, http1, http2,
         service::Shared,
     },
-    h1::{Connection, Framing, FramingError, Position, Tunnel, Writer},
+    h1::{self, Framing, FramingError, Position, Tunnel},
+    h2,
     hop_by_hop::has_token,
+    pool::Open,
     upgrade::Asked,
 };
+
+/// The head of a response as it came.
+pub(super) enum Received {
+    Http1 {
+        answered: http1::Answered,
+        open: Open,
+    },
+    Http2(http2::Answered),
+}
 
 /// A response that can be passed on.
 pub(super) enum Answer {
     Response {
         response: Response<()>,
-        framing: Framing,
-        /// Kept while the response lasts: dropping it ends the connection.
-        connection: Box<Connection>,
-        is_reusable: bool,
+        incoming: Incoming,
         upload: Option<Arc<Upload>>,
         /// What of the request is still to be written.
-        unwritten: Option<Writer>,
+        unwritten: Option<Box<Unwritten>>,
     },
     /// An upgrade that was asked for, and granted.
     Switch {
         response: Response<()>,
         asked: Asked,
         tunnel: Tunnel,
+        open: Open,
     },
+}
+
+/// The rest of a request.
+pub(super) enum Unwritten {
+    Http1(h1::Writer),
+    Http2(h2::Writer),
 }
 
 /// What cannot be passed on safely.
@@ -49,13 +64,28 @@ pub(super) enum AnswerError {
 }
 
 impl Answer {
-    /// Makes `response` one of this proxy.
+    /// Makes what was received a response of this proxy.
     pub(super) fn new<B>(
-        mut response: Response<()>,
-        connection: Box<Connection>,
+        received: Received,
         departing: Departing<B>,
-        unwritten: Option<Writer>,
+    ) -> Result<Self, ForwardError> {
+        match received {
+            Received::Http1 { answered, open } => Self::of_http1(answered, open, departing),
+            Received::Http2(answered) => Self::of_http2(answered, departing),
+        }
+        .map_err(|error| ForwardError::new(Failure::Protocol).with_source(error))
+    }
+
+    fn of_http1<B>(
+        answered: http1::Answered,
+        open: Open,
+        departing: Departing<B>,
     ) -> Result<Self, AnswerError> {
+        let http1::Answered {
+            mut response,
+            connection,
+            unwritten,
+        } = answered;
         let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let framing = Framing::take(
             departing.method(),
@@ -76,21 +106,49 @@ impl Answer {
         let granted = asked.filter(|asked| is_switch && asked.is_granted(response.headers()));
         head::response(&mut response);
         if is_switch {
-            let asked = granted.ok_or(AnswerError::Switch)?;
-            let tunnel = connection.into_tunnel().ok_or(AnswerError::Switch)?;
             return Ok(Self::Switch {
                 response,
-                asked,
-                tunnel,
+                asked: granted.ok_or(AnswerError::Switch)?,
+                tunnel: connection.into_tunnel().ok_or(AnswerError::Switch)?,
+                open,
             });
         }
         Ok(Self::Response {
             response,
-            framing,
-            connection,
-            is_reusable,
+            incoming: Incoming::Http1 {
+                connection,
+                open,
+                position: Position::start(framing),
+                is_reusable,
+            },
             upload,
+            unwritten: unwritten.map(|writer| Box::new(Unwritten::Http1(writer))),
+        })
+    }
+
+    fn of_http2<B>(
+        answered: http2::Answered,
+        departing: Departing<B>,
+    ) -> Result<Self, AnswerError> {
+        let http2::Answered {
+            response,
+            stream,
             unwritten,
+        } = answered;
+        let (parts, body) = response.into_parts();
+        let mut response = Response::from_parts(parts, ());
+        let (method, status) = (departing.method(), response.status());
+        let left = match Framing::take(method, status, response.headers_mut())? {
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::Close => None,
+        };
+        let reader = h2::Reader::new(body, left, unwritten.is_some(), stream);
+        head::response(&mut response);
+        Ok(Self::Response {
+            response,
+            incoming: Incoming::Http2(Box::new(reader)),
+            upload: departing.into_asked().1,
+            unwritten: unwritten.map(|writer| Box::new(Unwritten::Http2(writer))),
         })
     }
 
@@ -101,36 +159,32 @@ impl Answer {
                 mut response,
                 asked,
                 tunnel,
+                open,
             } => {
                 pick.answered(classify::of_status(response.status()));
                 asked.mark(response.headers_mut());
                 let body = ForwardBody::none(Arc::clone(pick.endpoint()));
-                shared.tunnels.spawn(asked, tunnel, pick);
+                shared.tunnels.spawn(asked, tunnel, (pick, open));
                 response.map(|()| body)
             }
             Self::Response {
                 response,
-                framing,
-                mut connection,
-                is_reusable,
+                mut incoming,
                 upload,
                 unwritten,
             } => {
                 let outcome = classify::of_status(response.status());
                 pick.answered(outcome);
                 let mut uploading = None;
-                if let Some(writer) = unwritten {
-                    (connection, uploading) = go_on(*connection, writer);
+                if let Some(unwritten) = unwritten {
+                    (incoming, uploading) = go_on(incoming, *unwritten);
                 }
-                connection.timer.progress();
+                incoming.timer().progress();
                 let lease = Lease {
                     pick,
                     outcome,
-                    connection,
-                    position: Position::start(framing),
-                    is_reusable,
+                    incoming,
                     uploading,
-                    pool: Arc::clone(&shared.pool),
                 };
                 let limit = shared.config.body_idle_timeout;
                 response.map(|()| ForwardBody::new(upload, lease, limit))
@@ -139,14 +193,41 @@ impl Answer {
     }
 }
 
-/// Writes the rest of a request while its response is read.
-fn go_on(connection: Connection, mut writer: Writer) -> (Box<Connection>, Option<Uploading>) {
-    let (connection, writing) = connection.split();
-    let uploading = writing.map(|mut writing| {
-        Uploading::new(tokio::spawn(async move {
-            // Why it failed is in its `Upload`, or told by the end of the response.
-            let _ended = poll_fn(|cx| writer.poll(&mut writing, cx)).await;
-        }))
-    });
-    (connection, uploading)
+/// Writes the rest of a request while its response is read. Why it fails is in its `Upload`, or told by the end
+/// of the response.
+fn go_on(incoming: Incoming, unwritten: Unwritten) -> (Incoming, Option<Uploading>) {
+    match (incoming, unwritten) {
+        (
+            Incoming::Http1 {
+                connection,
+                open,
+                position,
+                is_reusable,
+            },
+            Unwritten::Http1(mut writer),
+        ) => {
+            let (connection, writing) = connection.split();
+            let uploading = writing.map(|mut writing| {
+                Uploading::new(tokio::spawn(async move {
+                    let _ended = poll_fn(|cx| writer.poll(&mut writing, cx)).await;
+                }))
+            });
+            let incoming = Incoming::Http1 {
+                connection,
+                open,
+                position,
+                is_reusable,
+            };
+            (incoming, uploading)
+        }
+        (Incoming::Http2(reader), Unwritten::Http2(mut writer)) => {
+            let stream = Arc::clone(reader.stream());
+            let uploading = Uploading::new(tokio::spawn(async move {
+                let _ended = poll_fn(|cx| writer.poll(cx)).await;
+                drop(stream);
+            }));
+            (Incoming::Http2(reader), Some(uploading))
+        }
+        (incoming, _) => (incoming, None),
+    }
 }

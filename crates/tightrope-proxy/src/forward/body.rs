@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,8 +18,10 @@ use crate::{
     ForwardError, classify,
     forward::upload::Upload,
     h1::{Connection, Piece, Position},
+    h2::{self, Reader},
     hop_by_hop,
-    pool::Pool,
+    pool::Open,
+    timeout::IdleTimer,
 };
 
 /// The body of a response as it comes from the endpoint, frame by frame.
@@ -46,12 +48,21 @@ pub(super) struct Lease {
     /// What a complete body means.
     pub(super) outcome: Outcome,
     /// Dropping it would end the response.
-    pub(super) connection: Box<Connection>,
-    pub(super) position: Position,
-    pub(super) is_reusable: bool,
+    pub(super) incoming: Incoming,
     /// The rest of the request.
     pub(super) uploading: Option<Uploading>,
-    pub(super) pool: Arc<Pool>,
+}
+
+/// Where a response comes from.
+pub(super) enum Incoming {
+    Http1 {
+        connection: Box<Connection>,
+        open: Open,
+        position: Position,
+        is_reusable: bool,
+    },
+    /// Boxed, as a response is moved through many layers.
+    Http2(Box<Reader>),
 }
 
 /// A task that writes the rest of a request; dropping this ends it.
@@ -96,7 +107,7 @@ impl ForwardBody {
         if self
             .lease
             .as_ref()
-            .is_some_and(|lease| lease.position.is_end())
+            .is_some_and(|lease| lease.incoming.is_end())
         {
             self.finish();
         }
@@ -109,16 +120,11 @@ impl ForwardBody {
         let Lease {
             mut pick,
             outcome,
-            connection,
-            is_reusable,
+            incoming,
             uploading,
-            pool,
-            ..
         } = lease;
         pick.set_outcome(outcome);
-        if is_reusable {
-            pool.put(pick.endpoint(), connection);
-        }
+        incoming.finish();
         if let Some(uploading) = uploading {
             uploading.detach();
         }
@@ -166,9 +172,9 @@ impl Body for ForwardBody {
         let Some(lease) = &mut this.lease else {
             return Poll::Ready(None);
         };
-        match lease.connection.poll_piece(&mut lease.position, cx) {
+        match lease.incoming.poll_piece(cx) {
             Poll::Ready(Ok(Some(Piece::Data(data)))) => {
-                lease.connection.timer.progress();
+                lease.incoming.timer().progress();
                 this.finish_at_end();
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
@@ -183,15 +189,14 @@ impl Body for ForwardBody {
             }
             Poll::Ready(Err(error)) => {
                 // The connection also ends where the client failed within its request.
-                let error = this.upload_error().unwrap_or_else(|| error.into());
+                let error = this.upload_error().unwrap_or(error);
                 Poll::Ready(Some(Err(this.fail(error))))
             }
             Poll::Pending => {
-                let expired = lease.connection.timer.poll_expired(this.limit, cx);
-                expired.map(|()| {
-                    let error = ForwardError::new(Failure::BodyTimeout);
-                    Some(Err(this.fail(error)))
-                })
+                ready!(lease.incoming.timer().poll_expired(this.limit, cx));
+                lease.incoming.doubt();
+                let error = ForwardError::new(Failure::BodyTimeout);
+                Poll::Ready(Some(Err(this.fail(error))))
             }
         }
     }
@@ -201,10 +206,78 @@ impl Body for ForwardBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.lease.as_ref().map(|lease| &lease.position) {
-            Some(Position::Length(left)) => SizeHint::with_exact(*left),
-            Some(Position::Chunked(_) | Position::Close) => SizeHint::new(),
+        match &self.lease {
+            Some(lease) => lease
+                .incoming
+                .left()
+                .map_or_else(SizeHint::new, SizeHint::with_exact),
             None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, ForwardError>> {
+        match self {
+            Self::Http1 {
+                connection,
+                position,
+                ..
+            } => connection.poll_piece(position, cx).map_err(Into::into),
+            Self::Http2(reader) => reader.poll_piece(cx).map_err(|error| {
+                let failure = match h2::failure(&error) {
+                    // The response had begun.
+                    Failure::Refused => Failure::Reset,
+                    failure => failure,
+                };
+                ForwardError::new(failure).with_source(error)
+            }),
+        }
+    }
+
+    /// Measures how long the endpoint keeps us waiting.
+    pub(super) fn timer(&mut self) -> &mut IdleTimer {
+        match self {
+            Self::Http1 { connection, .. } => &mut connection.timer,
+            Self::Http2(reader) => &mut reader.timer,
+        }
+    }
+
+    /// Nothing came for too long: other requests must not wait for an endpoint that is gone.
+    fn doubt(&self) {
+        if let Self::Http2(reader) = self {
+            reader.stream().connection.doubt();
+        }
+    }
+
+    /// Whether nothing more comes, as far as that is known.
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Http1 { position, .. } => position.is_end(),
+            Self::Http2(reader) => reader.is_end(),
+        }
+    }
+
+    /// How much comes, if that is known.
+    fn left(&self) -> Option<u64> {
+        match self {
+            Self::Http1 { position, .. } => position.left(),
+            Self::Http2(reader) => reader.left(),
+        }
+    }
+
+    /// The response ended: the connection is for another.
+    fn finish(self) {
+        if let Self::Http1 {
+            connection,
+            open,
+            is_reusable: true,
+            ..
+        } = self
+        {
+            open.put_back(connection);
         }
     }
 }

@@ -6,7 +6,7 @@ use http::{HeaderValue, Version};
 
 #[cfg(feature = "tls")]
 use crate::ClientTls;
-use crate::{HostPolicy, Underscores, Upgrades};
+use crate::{HostPolicy, Protocol, Underscores, Upgrades};
 
 /// How [`Forward`](crate::Forward) forwards: timeouts, the pool, and what endpoints are told.
 ///
@@ -32,6 +32,9 @@ pub struct ForwardConfig {
     pub(crate) tunnel_idle_timeout: Duration,
     pub(crate) pool_idle_timeout: Duration,
     pub(crate) pool_max_idle: usize,
+    pub(crate) pool_max_age: Duration,
+    pub(crate) pool_max_connections: usize,
+    pub(crate) protocol: Protocol,
     pub(crate) host: HostPolicy,
     pub(crate) via: Option<Pseudonym>,
     pub(crate) upgrades: Upgrades,
@@ -68,6 +71,9 @@ impl ForwardConfig {
             tunnel_idle_timeout: Duration::MAX,
             pool_idle_timeout: Duration::from_secs(30),
             pool_max_idle: 128,
+            pool_max_age: Duration::MAX,
+            pool_max_connections: usize::MAX,
+            protocol: Protocol::Http1,
             host: HostPolicy::Keep,
             via: Some(Pseudonym::TIGHTROPE),
             upgrades: Upgrades::WebSocket,
@@ -78,7 +84,8 @@ impl ForwardConfig {
     }
 
     /// How long a connection may take to be made, the look-up of a name and the handshake of TLS
-    /// included. Default 1 s: one lost packet is made good for within it on most networks, and
+    /// included, and how long a request waits for one to come free where there are
+    /// [as many as there may be](Self::with_max_connections_per_endpoint). Default 1 s: one lost packet is made good for within it on most networks, and
     /// another endpoint is near.
     pub const fn with_connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
@@ -112,15 +119,41 @@ impl ForwardConfig {
         self
     }
 
-    /// How long a connection is kept for the next request. Default 30 s, which should be less than
+    /// How long a connection that carries nothing is kept for the next request. Default 30 s, which should be less than
     /// what the endpoints allow, so that it is not them who close. Zero keeps none.
     pub const fn with_pool_idle_timeout(mut self, limit: Duration) -> Self {
         self.pool_idle_timeout = limit;
         self
     }
 
+    /// How old a connection may be that a request goes out on. Default [`Duration::MAX`], for ever. What it carries
+    /// then ends as it would have. Set it where connections should spread anew over the servers behind an address.
+    pub const fn with_pool_max_age(mut self, limit: Duration) -> Self {
+        self.pool_max_age = limit;
+        self
+    }
+
+    /// How many connections to one endpoint there may be, idle ones and tunnels included. Default [`usize::MAX`], no
+    /// limit; 0 lets nothing through. One that the endpoint said it will close does not count.
+    ///
+    /// Requests wait for one to come free in the order in which they came, as long as a connection may take to be
+    /// made; then they fail with [`Failure::Unavailable`](tightrope_upstream::Failure::Unavailable), which speaks
+    /// against nobody. To limit requests is the better way where an endpoint can do only so much at a time:
+    /// [`EndpointSpec::with_max_in_flight`](tightrope_upstream::EndpointSpec::with_max_in_flight), which a balancer
+    /// knows of when it chooses.
+    pub const fn with_max_connections_per_endpoint(mut self, count: usize) -> Self {
+        self.pool_max_connections = count;
+        self
+    }
+
+    /// Which version of HTTP is spoken with endpoints. Default [`Protocol::Http1`].
+    pub const fn with_protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
     /// How many idle connections are kept to one endpoint. Default 128; 0 keeps none. It does not
-    /// limit how many are in use.
+    /// limit how many are in use, and not those of HTTP/2.
     pub const fn with_max_idle_per_endpoint(mut self, count: usize) -> Self {
         self.pool_max_idle = count;
         self

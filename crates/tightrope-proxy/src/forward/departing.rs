@@ -36,9 +36,9 @@ where
         endpoint: &Endpoint,
         config: &ForwardConfig,
     ) -> (Self, Option<Outgoing>) {
+        let protocol = config.upgrades.asked(&request);
         let (mut parts, body) = request.into_parts();
         let received_in = parts.version;
-        let protocol = config.upgrades.asked(&parts, &body);
         head::request(&mut parts, &body, protocol, endpoint, config);
         let (outgoing, upload, empty) = if body.is_end_stream() {
             (None, None, Some(body))

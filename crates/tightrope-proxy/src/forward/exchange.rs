@@ -1,26 +1,39 @@
 //! One request out, one response back.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tightrope_upstream::{Endpoint, Failed, Failure, Picked};
+use tightrope_upstream::{Endpoint, Failed, Picked};
 
 use crate::{
-    ForwardBody, ForwardConfig, ForwardError, Preamble, check_request, classify,
+    ForwardBody, ForwardError, Preamble, Protocol, check_request, classify,
     error::BoxError,
-    forward::{Upload, answer::Answer, departing::Departing, service::Shared},
-    h1::{Connection, ReadError, WriteError, Writer},
-    pool::connect,
-    timeout::poll_head_expired,
+    forward::{
+        Outgoing,
+        answer::{Answer, Received},
+        departing::Departing,
+        http1, http2,
+        service::Shared,
+    },
+    pool::Lent,
 };
 
 /// Why there is no response.
-enum Ended {
-    Unwritten(WriteError),
-    Unread(ReadError),
-    TimedOut,
+pub(super) enum Ended {
+    Failed(ForwardError),
+    /// The connection was over, or about to be, before anything was done with the request.
+    Unsent {
+        error: ForwardError,
+        /// The body that did not go out.
+        outgoing: Option<Outgoing>,
+    },
+    /// The endpoint takes nothing more, but did nothing of it.
+    Refused {
+        error: ForwardError,
+        outgoing: Option<Outgoing>,
+    },
 }
 
 /// Forwards `picked`. Whatever happens to the future, its pick is released.
@@ -57,132 +70,57 @@ where
     check_request(&request)
         .and_then(|()| config.underscores.check(request.headers()))
         .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
+    // RFC 9113 §8.6: HTTP/2 has no upgrades.
+    let protocol = match config.protocol {
+        Protocol::Http2 | Protocol::Negotiated if config.upgrades.asked(&request).is_some() => {
+            Protocol::Http1
+        }
+        protocol => protocol,
+    };
     let preamble = request.extensions().get::<Preamble>().cloned();
-    let (mut connection, mut is_reused) = match open(shared, &endpoint, preamble.as_ref()).await {
-        Ok(opened) => opened,
+    let lent = shared
+        .pool
+        .lend(&endpoint, protocol, preamble.as_ref())
+        .await;
+    let mut loan = match lent {
+        Ok(loan) => loan,
         Err(error) => return Err(error.with_unsent(request, endpoint)),
     };
     let (departing, mut outgoing) = Departing::new(request, &endpoint, config);
     loop {
-        let mut writer = Writer::new(departing.head(), outgoing, connection.begin());
-        let upload = departing.upload();
-        let ended = match respond(&mut connection, &mut writer, upload, config).await {
-            Ok((response, is_written)) => {
-                let unwritten = match is_written {
-                    true => {
-                        connection.keep(writer.into_parts().1);
-                        None
-                    }
-                    false => Some(writer),
-                };
-                let answer = Answer::new(response, connection, departing, unwritten);
-                return answer
-                    .map_err(|error| ForwardError::new(Failure::Protocol).with_source(error));
+        let is_reused = loan.is_reused;
+        let (head, upload) = (departing.head(), departing.upload());
+        let received = match loan.lent {
+            Lent::Http1(connection, open) => {
+                let sent =
+                    http1::send(connection, is_reused, head, (outgoing, upload), config).await;
+                sent.map(|answered| Received::Http1 { answered, open })
             }
-            Err(ended) => ended,
-        };
-        if let Some(error) = upload.and_then(Upload::take_error) {
-            return Err(error);
-        }
-        let error = match ended {
-            Ended::Unwritten(WriteError::Io(error)) if !writer.has_begun() => error,
-            // RFC 9112 §9.3.1: the close of an idle connection may cross a request.
-            Ended::Unread(error @ (ReadError::Closed | ReadError::Io(_)))
-                if is_reused && upload.is_none() && !connection.has_received() =>
-            {
-                return Err(ForwardError::new(Failure::Stale).with_source(error));
+            Lent::Http2(stream) => {
+                let sent = http2::send(stream, is_reused, head, (outgoing, upload), config);
+                Box::pin(sent).await.map(Received::Http2)
             }
-            ended => return Err(ended.into()),
         };
-        outgoing = writer.into_parts().0;
-        // The endpoint closed the connection while it was idle.
-        let error = match is_reused {
-            true => match open(shared, &endpoint, None).await {
-                Ok(opened) => {
-                    (connection, is_reused) = opened;
+        let (mut error, may_try_here);
+        (error, outgoing, may_try_here) = match received {
+            Ok(received) => return Answer::new(received, departing),
+            Err(Ended::Failed(error)) => return Err(error),
+            // The endpoint closed the connection while it was idle.
+            Err(Ended::Unsent { error, outgoing }) => (error, outgoing, is_reused),
+            Err(Ended::Refused { error, outgoing }) => (error, outgoing, false),
+        };
+        if may_try_here {
+            match shared.pool.lend(&endpoint, protocol, None).await {
+                Ok(next) => {
+                    loan = next;
                     continue;
                 }
-                Err(error) => error,
-            },
-            false => ForwardError::new(Failure::Connect).with_source(error),
-        };
+                Err(none) => error = none,
+            }
+        }
         return Err(match departing.come_back(outgoing, config) {
             Some(request) => error.with_unsent(request, endpoint),
             None => error,
         });
-    }
-}
-
-/// A connection to `endpoint`, and whether it carried a request before.
-async fn open(
-    shared: &Shared,
-    endpoint: &Endpoint,
-    preamble: Option<&Preamble>,
-) -> Result<(Box<Connection>, bool), ForwardError> {
-    // Connections in the pool began with nothing, or for somebody else.
-    if preamble.is_none()
-        && let Some(connection) = shared.pool.take(endpoint)
-    {
-        return Ok((connection, true));
-    }
-    let connection = connect(endpoint.address(), preamble, &shared.config).await?;
-    Ok((connection, false))
-}
-
-/// The head of the response, and whether the whole request was written before it.
-async fn respond(
-    connection: &mut Connection,
-    writer: &mut Writer,
-    upload: Option<&Upload>,
-    config: &ForwardConfig,
-) -> Result<(Response<()>, bool), Ended> {
-    let (mut is_written, mut is_broken, mut interim) = (false, false, 0);
-    poll_fn(|cx| {
-        if !is_written && !is_broken {
-            match connection.poll_write(writer, cx) {
-                Poll::Ready(Ok(())) => is_written = true,
-                // The endpoint may have said why it takes no more.
-                Poll::Ready(Err(WriteError::Io(_))) if writer.has_begun() => is_broken = true,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Ended::Unwritten(error))),
-                Poll::Pending => {}
-            }
-        }
-        // What comes before the request is no response to it.
-        if writer.has_begun() {
-            match connection.poll_head(&mut interim, cx) {
-                Poll::Ready(Ok(response)) => return Poll::Ready(Ok((response, is_written))),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Ended::Unread(error))),
-                Poll::Pending => {}
-            }
-        }
-        poll_head_expired(config.head_timeout, upload, &mut connection.timer, cx)
-            .map(|()| Err(Ended::TimedOut))
-    })
-    .await
-}
-
-// === impl Ended ===
-
-impl From<Ended> for ForwardError {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::TimedOut => Self::new(Failure::HeadTimeout),
-            Ended::Unread(error) => error.into(),
-            Ended::Unwritten(WriteError::Io(error)) => Self::new(Failure::Reset).with_source(error),
-            // The body is not what it said it was.
-            Ended::Unwritten(error) => Self::new(Failure::Local).with_source(error),
-        }
-    }
-}
-
-impl From<ReadError> for ForwardError {
-    fn from(error: ReadError) -> Self {
-        let failure = match error {
-            ReadError::Io(_) | ReadError::Closed => Failure::Reset,
-            ReadError::Head(_) | ReadError::TooLong | ReadError::Interim | ReadError::Chunk(_) => {
-                Failure::Protocol
-            }
-        };
-        Self::new(failure).with_source(error)
     }
 }

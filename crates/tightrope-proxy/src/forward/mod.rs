@@ -7,11 +7,13 @@ mod departing;
 mod exchange;
 mod future;
 mod head;
+mod http1;
+mod http2;
 mod preamble;
 mod service;
 mod upload;
 
-pub(crate) use self::upload::{Outgoing, Upload};
+pub(crate) use self::upload::{First, Outgoing, Upload};
 pub use self::{
     body::ForwardBody,
     config::{ForwardConfig, Pseudonym, PseudonymError},

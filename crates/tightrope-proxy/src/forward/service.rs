@@ -9,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tightrope_upstream::Picked;
+use tightrope_upstream::{Endpoint, Picked};
 use tower_service::Service;
 
 use crate::{
-    ForwardBody, ForwardConfig, ForwardError, ResponseFuture, forward::exchange::exchange,
-    pool::Pool, upgrade::Tunnels,
+    Connections, ForwardBody, ForwardConfig, ForwardError, ResponseFuture,
+    forward::exchange::exchange, pool::Pool, upgrade::Tunnels,
 };
 
 /// Forwards each picked request to its endpoint.
@@ -29,7 +29,12 @@ use crate::{
 /// A pooled connection may be closed by the endpoint just as a request goes out on it. Where
 /// nothing was sent another connection is used. Where that is not certain the attempt ends with
 /// [`Failure::Stale`](tightrope_upstream::Failure::Stale), which speaks against nobody; a retry layer may send the
-/// request again where it is idempotent. Nothing is ever sent twice here.
+/// request again where it is idempotent. Nothing is ever sent twice here, but for what an endpoint of HTTP/2 said it did
+/// nothing of: where it is about to close the connection, another is used, and where it has no room the attempt ends with
+/// [`Failure::Refused`](tightrope_upstream::Failure::Refused).
+///
+/// A connection of HTTP/2 on which an answer did not come in time gets no more requests until its endpoint says
+/// that it is still there, and is closed if it does not within the time that a connection may take to be made.
 ///
 /// A pool belongs to one configuration, so a connection that was made for one setting of TLS is never used for another.
 ///
@@ -45,8 +50,8 @@ pub struct Forward {
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: ForwardConfig,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) config: Arc<ForwardConfig>,
+    pub(crate) pool: Pool,
     pub(crate) tunnels: Tunnels,
 }
 
@@ -54,14 +59,20 @@ impl Forward {
     /// A service with a pool of its own, which forwards as `config` says.
     #[must_use]
     pub fn new(config: ForwardConfig) -> Self {
-        let pool = Pool::new(config.pool_idle_timeout, config.pool_max_idle);
+        let config = Arc::new(config);
         Self {
             shared: Arc::new(Shared {
-                pool: Arc::new(pool),
+                pool: Pool::new(Arc::clone(&config)),
                 tunnels: Tunnels::new(config.tunnel_idle_timeout),
                 config,
             }),
         }
+    }
+
+    /// The connections to `endpoint`, as they are now.
+    #[must_use]
+    pub fn connections(&self, endpoint: &Endpoint) -> Connections {
+        self.shared.pool.connections(endpoint)
     }
 }
 

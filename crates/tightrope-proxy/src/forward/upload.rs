@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame};
 use tightrope_upstream::{Failure, Pick};
 use tokio::time::Instant;
@@ -19,6 +20,16 @@ use crate::{ForwardError, error::BoxError, hop_by_hop, timeout::IdleTimer};
 /// A request body as connections send it: of one type, whatever the request's own is.
 pub(crate) struct Outgoing {
     body: Inner,
+    /// What comes before the rest.
+    first: Option<First>,
+}
+
+/// The first piece of a body, which was taken and given back.
+#[derive(Debug)]
+pub(crate) enum First {
+    Data(Bytes),
+    /// There is nothing but trailers, and perhaps not those.
+    End(HeaderMap),
 }
 
 enum Inner {
@@ -79,7 +90,18 @@ impl Outgoing {
     {
         Self {
             body: Inner::Unsent(Box::new(body), upload, limit),
+            first: None,
         }
+    }
+
+    /// Takes back what was taken from it first.
+    pub(crate) fn give_back(&mut self, first: First) {
+        self.first = Some(first);
+    }
+
+    /// This, where nothing was taken from it.
+    pub(crate) fn into_whole(self) -> Option<Self> {
+        (matches!(self.body, Inner::Unsent(..)) || self.first.is_some()).then_some(self)
     }
 
     /// The body that it was made from, where nothing was taken from it.
@@ -111,6 +133,15 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.first.take() {
+            None => {}
+            Some(First::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(First::End(trailers)) => {
+                self.body = Inner::Empty;
+                let trailers = (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)));
+                return Poll::Ready(trailers);
+            }
+        }
         self.start();
         let Inner::Started(body, upload, limit, idle) = &mut self.body else {
             return Poll::Ready(None);

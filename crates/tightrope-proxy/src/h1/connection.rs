@@ -8,17 +8,20 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split},
+    time::Instant,
+};
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    Framing, Io, Writer,
+    Framing, Writer,
     chunked::{ChunkError, Chunked, Decoded},
     framing::take_part,
     head::{self, HeadError, Place},
     writer::WriteError,
 };
-use crate::timeout::IdleTimer;
+use crate::{io::Io, timeout::IdleTimer};
 
 /// A connection to an endpoint; dropping it closes it.
 ///
@@ -35,6 +38,7 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
     /// For the next head that comes in.
     places: Vec<Place>,
+    since: Instant,
     /// Measures how long the endpoint keeps us waiting, request after request.
     pub(crate) timer: IdleTimer,
 }
@@ -107,8 +111,14 @@ impl Connection {
             has_received: false,
             buffer: Vec::new(),
             places: Vec::new(),
+            since: Instant::now(),
             timer: IdleTimer::default(),
         })
+    }
+
+    /// Since when it is open.
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
     }
 
     /// Whether a request can go out: the connection is open, and nothing came that no request asked for.
@@ -275,6 +285,14 @@ impl Position {
             Framing::Length(length) => Self::Length(length),
             Framing::Chunked => Self::Chunked(Chunked::default()),
             Framing::Close => Self::Close,
+        }
+    }
+
+    /// How much comes, if that is known.
+    pub(crate) const fn left(&self) -> Option<u64> {
+        match self {
+            Self::Length(left) => Some(*left),
+            Self::Chunked(_) | Self::Close => None,
         }
     }
 

@@ -9,12 +9,10 @@ mod connection;
 mod encode;
 mod framing;
 mod head;
-mod io;
 mod writer;
 
 pub(crate) use self::{
     connection::{Connection, Piece, Position, ReadError, Tunnel},
     framing::{Framing, FramingError},
-    io::Io,
     writer::{WriteError, Writer},
 };

@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::encode;
-use crate::forward::Outgoing;
+use crate::forward::{First, Outgoing};
 
 /// Writes a head and its body, as fast as both sides allow.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Writer {
     tail: &'static [u8],
     /// None when all of it was taken.
     body: Option<Outgoing>,
+    /// What was taken of it before anything was written; it goes back if nothing is.
+    first: Option<First>,
     coding: Coding,
     state: State,
 }
@@ -74,6 +76,7 @@ impl Writer {
             data: Bytes::new(),
             tail: b"",
             body,
+            first: None,
             coding: length.map_or(Coding::Chunked, Coding::Length),
             state: State::New,
         }
@@ -84,9 +87,22 @@ impl Writer {
         !matches!(self.state, State::New)
     }
 
-    /// The body, as far as it was not taken, and the buffer.
-    pub(crate) fn into_parts(self) -> (Option<Outgoing>, Vec<u8>) {
-        (self.body, self.out)
+    /// The buffer.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// The whole body, where nothing was written.
+    pub(crate) fn into_unsent(self) -> Option<Outgoing> {
+        let mut body = self.body?;
+        if let Some(first) = self.first {
+            body.give_back(first);
+        }
+        Some(body)
+    }
+
+    fn has_more(&self) -> bool {
+        self.body.is_some() && !matches!(self.first, Some(First::End(_)))
     }
 
     /// Ready when everything was written and flushed.
@@ -97,7 +113,7 @@ impl Writer {
     ) -> Poll<Result<(), WriteError>> {
         loop {
             // The first piece of a body goes out with the head.
-            if self.data.is_empty() && self.tail.is_empty() && self.body.is_some() {
+            if self.data.is_empty() && self.tail.is_empty() && self.has_more() {
                 let loaded = self.poll_load(cx)?;
                 if loaded.is_pending() && self.written == self.out.len() {
                     ready!(self.poll_flush(io, cx))?;
@@ -105,7 +121,7 @@ impl Writer {
                 }
             }
             if self.is_written() {
-                if self.body.is_none() {
+                if !self.has_more() {
                     return self.poll_flush(io, cx).map_err(Into::into);
                 }
                 continue;
@@ -126,7 +142,7 @@ impl Writer {
         let frame = match ready!(Pin::new(body).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(_)) => return Poll::Ready(Err(WriteError::Body)),
-            None => return Poll::Ready(self.end(&HeaderMap::new())),
+            None => return Poll::Ready(self.end(HeaderMap::new())),
         };
         if self.written == self.out.len() {
             self.out.clear();
@@ -137,7 +153,7 @@ impl Writer {
             Ok(data) => data,
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
-                return Poll::Ready(self.end(&trailers));
+                return Poll::Ready(self.end(trailers));
             }
         };
         match &mut self.coding {
@@ -150,19 +166,26 @@ impl Writer {
                 self.tail = b"\r\n";
             }
         }
+        if self.state == State::New {
+            self.first = Some(First::Data(data.clone()));
+        }
         self.data = data;
         Poll::Ready(Ok(()))
     }
 
-    fn end(&mut self, trailers: &HeaderMap) -> Result<(), WriteError> {
+    fn end(&mut self, trailers: HeaderMap) -> Result<(), WriteError> {
         match self.coding {
             Coding::Length(0) => {}
             Coding::Length(_) => return Err(WriteError::Length),
             Coding::Chunked => {
-                encode::last_chunk(trailers, &mut self.out);
+                encode::last_chunk(&trailers, &mut self.out);
             }
         }
-        self.body = None;
+        if self.state == State::New {
+            self.first = Some(First::End(trailers));
+        } else {
+            self.body = None;
+        }
         Ok(())
     }
 
@@ -183,6 +206,9 @@ impl Writer {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.state = State::Written;
+        if let Some(First::End(_)) = self.first.take() {
+            self.body = None;
+        }
         let head = written.min(out.len());
         self.written += head;
         let data = (written - head).min(self.data.len());
@@ -231,6 +257,58 @@ mod tests {
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             let data = self.0.poll_recv(cx);
             data.map(|data| data.map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    /// Takes nothing.
+    struct Broken;
+
+    impl AsyncWrite for Broken {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_for_nothing_goes_out_with_the_next_attempt() {
+        for pieces in [&[][..], &["one"], &["one", "two"]] {
+            let (sender, receiver) = mpsc::channel(2);
+            for piece in pieces {
+                sender
+                    .send(Bytes::from_static(piece.as_bytes()))
+                    .await
+                    .unwrap();
+            }
+            drop(sender);
+            let upload = Arc::new(Upload::new());
+            let body = Outgoing::new(Frames(receiver), upload, Duration::MAX);
+            let head = Request::post("/").header("transfer-encoding", "chunked");
+            let (parts, ()) = head.body(()).unwrap().into_parts();
+            let mut writer = Writer::new(&parts, Some(body), Vec::new());
+            let failed = poll_fn(|cx| writer.poll(&mut Broken, cx)).await;
+            assert!(matches!(failed, Err(WriteError::Io(_))));
+            assert!(!writer.has_begun());
+            let mut writer = Writer::new(&parts, writer.into_unsent(), Vec::new());
+            let (mut near, mut far) = duplex(1024);
+            poll_fn(|cx| writer.poll(&mut near, cx)).await.unwrap();
+            drop(near);
+            let mut written = String::new();
+            far.read_to_string(&mut written).await.unwrap();
+            let chunks: String = pieces.iter().map(|p| format!("3\r\n{p}\r\n")).collect();
+            let (_head, body) = written.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body, format!("{chunks}0\r\n\r\n"));
         }
     }
 

@@ -1,17 +1,13 @@
 //! New connections.
 
-use std::io;
+use std::{error::Error, fmt, io};
 
 use tightrope_upstream::{Address, Failure};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 #[cfg(feature = "tls")]
 use crate::tls::HandshakeError;
-use crate::{
-    ForwardConfig, Preamble,
-    error::BoxError,
-    h1::{Connection, Io},
-};
+use crate::{ForwardConfig, Preamble, Protocol, error::BoxError, h1, h2, io::Io};
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -20,21 +16,48 @@ pub(crate) struct ConnectError {
     pub(crate) source: Option<BoxError>,
 }
 
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => source.fmt(f),
+            None => self.failure.fmt(f),
+        }
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref()?.source()
+    }
+}
+
+/// A new connection.
+#[derive(Debug)]
+pub(super) enum Made {
+    Http1(Box<h1::Connection>),
+    Http2(h2::Connection),
+}
+
 /// Connects to `address`, whose name is looked up first if it has one, sends `preamble` and speaks TLS
-/// if that is configured, all within the timeout.
-pub(crate) async fn connect(
+/// if that is configured, all within the timeout. What is spoken then is `protocol`, or agreed on within TLS.
+pub(super) async fn connect(
     address: &Address,
+    protocol: Protocol,
     preamble: Option<&Preamble>,
     config: &ForwardConfig,
-) -> Result<Box<Connection>, ConnectError> {
+) -> Result<Made, ConnectError> {
     let made = async {
         let io = dial(address, preamble).await?;
         #[cfg(feature = "tls")]
         let io = match &config.tls {
-            Some(tls) => Io::Tls(tls.handshake(address, io).await?),
+            Some(tls) => Io::Tls(tls.handshake(address, protocol, io).await?),
             None => io,
         };
-        Ok(Connection::new(io))
+        if io.speaks_http2().unwrap_or(protocol == Protocol::Http2) {
+            let connection = h2::Connection::start(io, config.connect_timeout).await?;
+            return Ok(Made::Http2(connection));
+        }
+        Ok(Made::Http1(h1::Connection::new(io)))
     };
     match timeout(config.connect_timeout, made).await {
         Ok(Ok(connection)) => Ok(connection),
@@ -77,6 +100,15 @@ impl From<io::Error> for ConnectError {
             } else {
                 Failure::Connect
             },
+            source: Some(error.into()),
+        }
+    }
+}
+
+impl From<::h2::Error> for ConnectError {
+    fn from(error: ::h2::Error) -> Self {
+        Self {
+            failure: Failure::Connect,
             source: Some(error.into()),
         }
     }

@@ -16,7 +16,7 @@ use tokio_rustls::{
 };
 
 use super::{ClientTlsError, HandshakeError, unverified::Unverified};
-use crate::h1::Io;
+use crate::{Protocol, io::Io};
 
 /// How TLS is spoken with endpoints: whom they must be vouched for by, by what name they are called, and
 /// what certificate they are shown.
@@ -31,7 +31,7 @@ use crate::h1::Io;
 /// An endpoint whose certificate is refused, because nobody vouches for it, it is for another name or its time is
 /// over, fails with [`Failure::Connect`](tightrope_upstream::Failure::Connect) before anything of the request is
 /// sent; the source of the error says for which name, and why. Versions are TLS 1.2 and 1.3, with the ciphers that
-/// rustls thinks safe; by ALPN `http/1.1` is offered and nothing else. Sessions are resumed, early data is not sent.
+/// rustls thinks safe; by ALPN what the [`Protocol`](crate::Protocol) says is offered and nothing else. Sessions are resumed, early data is not sent.
 ///
 /// ```no_run
 /// use tightrope_proxy::{ClientTls, ForwardConfig};
@@ -110,8 +110,7 @@ impl ClientTls {
         Self::new(config.with_no_client_auth())
     }
 
-    fn new(mut config: ClientConfig) -> Self {
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    fn new(config: ClientConfig) -> Self {
         Self {
             config: Arc::new(config),
             server_name: None,
@@ -161,10 +160,11 @@ impl ClientTls {
         Ok(self)
     }
 
-    /// Speaks TLS on `io`, a connection to `address`.
+    /// Speaks TLS on `io`, a connection to `address`, and offers what `protocol` allows.
     pub(crate) async fn handshake(
         &self,
         address: &Address,
+        protocol: Protocol,
         io: Io,
     ) -> Result<Box<Stream>, HandshakeError> {
         let server_name = match &self.server_name {
@@ -172,7 +172,9 @@ impl ClientTls {
             None => name(address).ok_or_else(|| HandshakeError::Unnamed(address.clone()))?,
         };
         let name = server_name.to_str().into_owned();
-        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocol.offered();
+        let connector = TlsConnector::from(Arc::new(config));
         let stream = connector.connect(server_name, io).await;
         let mut stream = stream.map_err(|source| HandshakeError::Failed { name, source })?;
         // A write then is one record, which an endpoint cannot read before all of it came: see `Io`.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod http2;
+
 use std::{
     future::Future,
     io,

@@ -265,7 +265,7 @@ where
                 if failure.fault() == Fault::Downstream {
                     return self.done(result);
                 }
-                if failure == Failure::Stale {
+                if matches!(failure, Failure::Stale | Failure::Refused) {
                     return self.after_stale(result, endpoint, others);
                 }
                 self.retries_failure(failure)
@@ -294,7 +294,7 @@ where
         self.go_on(result, Duration::ZERO)
     }
 
-    /// It is nobody's fault, and the attempt was in nobody's hands for long.
+    /// It is nobody's fault, and nobody did anything of it.
     fn after_stale(
         &mut self,
         result: Result<Response<T>, E>,

@@ -36,6 +36,7 @@
 //! | what happened | any request | idempotent, with a body that is kept |
 //! | --- | --- | --- |
 //! | no connection could be made | elsewhere | elsewhere |
+//! | an endpoint of HTTP/2 says that it did nothing of it | elsewhere, unless its body is on the way | elsewhere |
 //! | a pooled connection was closed just then | no | elsewhere, or the same endpoint if it is the only one |
 //! | the connection ended before an answer | no | elsewhere, if listed and within the budget |
 //! | no answer in time | no | elsewhere, if listed and within the budget |

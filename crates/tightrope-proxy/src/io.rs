@@ -6,13 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::uri::Scheme;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
 #[cfg(feature = "tls")]
-use crate::tls::Stream;
+use crate::{Protocol, tls::Stream};
 
 /// A connected socket, or what is spoken on one.
 ///
@@ -26,6 +27,29 @@ pub(crate) enum Io {
     /// Boxed: it is many times as large, and most connections are not.
     #[cfg(feature = "tls")]
     Tls(Box<Stream>),
+}
+
+impl Io {
+    /// What requests on it are for.
+    pub(crate) const fn scheme(&self) -> Scheme {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => Scheme::HTTPS,
+            _ => Scheme::HTTP,
+        }
+    }
+
+    /// Whether HTTP/2 was agreed on; none where nothing was.
+    pub(crate) fn speaks_http2(&self) -> Option<bool> {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(io) => {
+                let agreed = io.get_ref().1.alpn_protocol()?;
+                Some(agreed == Protocol::ALPN_HTTP2)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Calls a method of whichever it is.
@@ -123,7 +147,7 @@ mod tests {
         let (near, far) = UnixStream::pair().unwrap();
         let address = "unix:/socket".parse().unwrap();
         let (near, far) = tokio::join!(
-            tls.handshake(&address, Io::Unix(near)),
+            tls.handshake(&address, Protocol::Http1, Io::Unix(near)),
             TlsAcceptor::from(Arc::new(config)).accept(far)
         );
         let (mut near, mut far) = (Io::Tls(near.unwrap()), far.unwrap());

@@ -1,0 +1,128 @@
+//! How a request goes out over HTTP/2.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use h2::RecvStream;
+use http::{Response, request::Parts};
+use tightrope_upstream::Failure;
+
+use crate::{
+    ForwardConfig, ForwardError,
+    forward::{Outgoing, Upload, exchange::Ended},
+    h2::{self as http2, WriteError, Writer, is_unprocessed},
+    pool::Stream,
+    timeout::{IdleTimer, poll_head_expired},
+};
+
+/// The head of a response with what follows it, and where it came from.
+pub(super) struct Answered {
+    pub(super) response: Response<RecvStream>,
+    pub(super) stream: Arc<Stream>,
+    /// What of the request is still to be written.
+    pub(super) unwritten: Option<Writer>,
+}
+
+/// Why a stream gave no response.
+enum Broken {
+    Stream(::h2::Error),
+    /// Why is in the upload.
+    Upload,
+    TimedOut,
+}
+
+/// Sends the request with this head on `stream`, and waits for the head of the response.
+pub(super) async fn send(
+    stream: Arc<Stream>,
+    is_reused: bool,
+    head: &Parts,
+    (outgoing, upload): (Option<Outgoing>, Option<&Upload>),
+    config: &ForwardConfig,
+) -> Result<Answered, Ended> {
+    let failed = |failure| ForwardError::new(failure);
+    let request = http2::outgoing(head, stream.connection.scheme());
+    let request =
+        request.map_err(|error| Ended::Failed(failed(Failure::Downstream).with_source(error)))?;
+    let sent = stream
+        .requests
+        .clone()
+        .send_request(request, outgoing.is_none());
+    let (mut response, sending) = match sent {
+        Ok(sent) => sent,
+        // The connection was closed meanwhile.
+        Err(error) => {
+            let error = failed(Failure::Connect).with_source(error);
+            return Err(Ended::Unsent { error, outgoing });
+        }
+    };
+    let mut writer = outgoing.map(|body| Writer::new(sending, body));
+    let mut timer = IdleTimer::default();
+    let (mut is_written, mut is_broken) = (writer.is_none(), false);
+    let broken = poll_fn(|cx| {
+        if let Some(writer) = &mut writer
+            && !is_written
+            && !is_broken
+        {
+            match writer.poll(cx) {
+                Poll::Ready(Ok(())) => is_written = true,
+                // The endpoint may have said why it takes no more.
+                Poll::Ready(Err(WriteError::Stream(_))) => is_broken = true,
+                Poll::Ready(Err(WriteError::Body)) => return Poll::Ready(Err(Broken::Upload)),
+                Poll::Pending => {}
+            }
+        }
+        if let Poll::Ready(answered) = Pin::new(&mut response).poll(cx) {
+            return Poll::Ready(answered.map_err(Broken::Stream));
+        }
+        poll_head_expired(config.head_timeout, upload, &mut timer, cx)
+            .map(|()| Err(Broken::TimedOut))
+    });
+    let broken = match broken.await {
+        Ok(response) => {
+            let unwritten = writer.filter(|_| !is_written);
+            return Ok(Answered {
+                response,
+                stream,
+                unwritten,
+            });
+        }
+        Err(broken) => broken,
+    };
+    if let Some(error) = upload.and_then(Upload::take_error) {
+        return Err(Ended::Failed(error));
+    }
+    Err(match broken {
+        Broken::Upload => Ended::Failed(failed(Failure::Local)),
+        Broken::TimedOut => {
+            // Other requests must not wait for one that is gone.
+            stream.connection.doubt();
+            Ended::Failed(failed(Failure::HeadTimeout))
+        }
+        Broken::Stream(error) if is_unprocessed(&error) => {
+            let is_over = error.is_go_away();
+            let error = failed(Failure::Refused).with_source(error);
+            match writer.map(|writer| writer.into_body().into_whole()) {
+                Some(None) => Ended::Failed(error),
+                outgoing if is_over => Ended::Unsent {
+                    error,
+                    outgoing: outgoing.flatten(),
+                },
+                outgoing => Ended::Refused {
+                    error,
+                    outgoing: outgoing.flatten(),
+                },
+            }
+        }
+        // As with HTTP/1.1, where nothing else was under way that the end could be meant for.
+        Broken::Stream(error)
+            if is_reused && upload.is_none() && error.is_io() && stream.was_idle =>
+        {
+            Ended::Failed(failed(Failure::Stale).with_source(error))
+        }
+        Broken::Stream(error) => Ended::Failed(failed(http2::failure(&error)).with_source(error)),
+    })
+}

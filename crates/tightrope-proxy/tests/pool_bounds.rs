@@ -1,0 +1,245 @@
+//! How many connections there are, and for how long.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use tightrope_proxy::{Connections, Forward, ForwardConfig, Protocol};
+use tightrope_upstream::{Failed, Failure, TakeUnsent};
+use tokio::time::Instant;
+
+use crate::support::{Origin, get, http2::Http2, text};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+fn connections(origin: &Origin, forward: &Forward) -> Connections {
+    forward.connections(&origin.upstream.snapshot().members()[0])
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let origin = Origin::new().await;
+    let forward = Forward::default();
+    assert_eq!(connections(&origin, &forward), Connections::default());
+    let mut peer = origin.warm(&forward).await;
+    let counts = connections(&origin, &forward);
+    assert_eq!(
+        (counts.open, counts.idle, counts.made, counts.reused),
+        (1, 1, 1, 0)
+    );
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    peer.head().await;
+    let counts = connections(&origin, &forward);
+    assert_eq!((counts.open, counts.idle, counts.reused), (1, 0, 1));
+    // The endpoint closes it.
+    peer.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+        .await;
+    text(call.await.unwrap().unwrap()).await;
+    let counts = connections(&origin, &forward);
+    assert_eq!((counts.open, counts.idle, counts.http2), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dropped_is_not_counted() {
+    let origin = Origin::new().await;
+    let forward = Forward::default();
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    let mut peer = origin.accept().await;
+    peer.head().await;
+    assert_eq!(connections(&origin, &forward).open, 1);
+    call.abort();
+    assert_eq!(peer.rest().await, "");
+    assert_eq!(connections(&origin, &forward).open, 0);
+    // Nor one that could not be made.
+    let upstream = Origin::refusing().await;
+    let picked = tightrope_upstream::Picked::new(get("/"), crate::support::pick(&upstream));
+    let refused = tower_service::Service::call(&mut forward.clone(), picked).await;
+    assert_eq!(refused.unwrap_err().failure(), Failure::Connect);
+    let counts = forward.connections(&upstream.snapshot().members()[0]);
+    assert_eq!((counts.open, counts.made), (0, 0));
+}
+
+#[tokio::test]
+async fn requests_wait_in_their_order_for_a_connection_to_come_free() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new()
+        .with_connect_timeout(Duration::from_secs(60))
+        .with_max_connections_per_endpoint(1);
+    let forward = Forward::new(config);
+    let mut peer = origin.warm(&forward).await;
+    let mut calls = Vec::new();
+    for number in 0..4 {
+        let path = format!("/{number}");
+        calls.push(tokio::spawn(origin.call(&forward, get(&path))));
+        let waiting = |count: usize| connections(&origin, &forward).waiting == count;
+        while !(number == 0 || waiting(number)) {
+            tokio::task::yield_now().await;
+        }
+    }
+    for number in 0..4 {
+        let head = peer.head().await;
+        assert!(head.starts_with(&format!("get /{number} ")), "{head}");
+        if number == 2 {
+            // Closed, so that the next makes one of its own.
+            peer.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+                .await;
+            let second = origin.accept();
+            let (text, accepted) = tokio::join!(
+                async { text(calls.remove(0).await.unwrap().unwrap()).await },
+                second
+            );
+            assert_eq!(text, "ok");
+            peer = accepted;
+        } else {
+            peer.send(OK).await;
+            assert_eq!(text(calls.remove(0).await.unwrap().unwrap()).await, "ok");
+        }
+    }
+    let counts = connections(&origin, &forward);
+    assert_eq!((counts.open, counts.waiting, counts.made), (1, 0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_vain_gets_its_request_back() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new().with_max_connections_per_endpoint(1);
+    let forward = Forward::new(config);
+    let first = tokio::spawn(origin.call(&forward, get("/1")));
+    let mut peer = origin.accept().await;
+    peer.head().await;
+    let start = Instant::now();
+    let mut error = origin.call(&forward, get("/2")).await.unwrap_err();
+    assert_eq!(start.elapsed().as_secs(), 1);
+    assert_eq!(error.failure(), Failure::Unavailable);
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "none of the 1 connections to the endpoint came free in time"
+    );
+    assert!(TakeUnsent::<Request<Empty<Bytes>>>::take_unsent(&mut error).is_some());
+    assert_eq!(connections(&origin, &forward).waiting, 0);
+    drop(first);
+}
+
+#[tokio::test]
+async fn who_goes_away_while_it_waits_leaves_its_turn_to_the_next() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new()
+        .with_connect_timeout(Duration::from_secs(60))
+        .with_max_connections_per_endpoint(1);
+    let forward = Forward::new(config);
+    let mut peer = origin.warm(&forward).await;
+    let calls: Vec<_> = ["/0", "/1", "/2"]
+        .into_iter()
+        .map(|path| tokio::spawn(origin.call(&forward, get(path))))
+        .collect();
+    while connections(&origin, &forward).waiting < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(peer.head().await.starts_with("get /0 "));
+    calls[1].abort();
+    peer.send(OK).await;
+    let [first, _aborted, last] = <[_; 3]>::try_from(calls).unwrap();
+    text(first.await.unwrap().unwrap()).await;
+    assert!(peer.head().await.starts_with("get /2 "));
+    peer.send(OK).await;
+    text(last.await.unwrap().unwrap()).await;
+}
+
+#[tokio::test]
+async fn streams_wait_where_there_may_be_no_other_connection() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new()
+        .with_protocol(Protocol::Http2)
+        .with_connect_timeout(Duration::from_secs(60))
+        .with_max_connections_per_endpoint(1);
+    let forward = Forward::new(config);
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1);
+    let warm = tokio::spawn(origin.call(&forward, get("/warm")));
+    let mut http2 = Http2::with(origin.accept().await.stream, &builder).await;
+    http2.next().await.answer("ok");
+    text(warm.await.unwrap().unwrap()).await;
+    let calls = ["/0", "/1", "/2"].map(|path| tokio::spawn(origin.call(&forward, get(path))));
+    while connections(&origin, &forward).waiting < 2 {
+        tokio::task::yield_now().await;
+    }
+    for (number, call) in calls.into_iter().enumerate() {
+        let asked = http2.next().await;
+        assert_eq!(asked.request.uri().path(), format!("/{number}"));
+        asked.answer("ok");
+        assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
+    }
+    assert_eq!(connections(&origin, &forward).made, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_too_old_carries_nothing_new() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new()
+        .with_pool_max_age(Duration::from_secs(60))
+        .with_pool_idle_timeout(Duration::from_secs(3600));
+    let forward = Forward::new(config);
+    let mut peer = origin.warm(&forward).await;
+    let start = Instant::now();
+    assert_eq!(peer.rest().await, "");
+    assert!((59..=61).contains(&start.elapsed().as_secs()));
+    assert_eq!(connections(&origin, &forward).open, 0);
+}
+
+#[tokio::test]
+async fn an_old_connection_of_http_2_ends_what_it_carries() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new()
+        .with_protocol(Protocol::Http2)
+        .with_head_timeout(Duration::MAX)
+        .with_pool_max_age(Duration::from_secs(60));
+    let forward = Forward::new(config);
+    let long = tokio::spawn(origin.call(&forward, get("/long")));
+    let mut first = Http2::accept(origin.accept().await.stream).await;
+    let asked = first.next().await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    let mut second = Http2::accept(origin.accept().await.stream).await;
+    second.next().await.answer("new");
+    assert_eq!(text(call.await.unwrap().unwrap()).await, "new");
+    asked.answer("old");
+    assert_eq!(text(long.await.unwrap().unwrap()).await, "old");
+    first.closed().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_http_2_is_closed_without_traffic() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new()
+        .with_protocol(Protocol::Http2)
+        .with_pool_idle_timeout(Duration::from_secs(5));
+    let forward = Forward::new(config);
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    let mut http2 = Http2::accept(origin.accept().await.stream).await;
+    http2.next().await.answer("ok");
+    text(call.await.unwrap().unwrap()).await;
+    tokio::time::pause();
+    let start = Instant::now();
+    http2.closed().await;
+    assert!((4..=6).contains(&start.elapsed().as_secs()));
+    assert_eq!(connections(&origin, &forward).open, 0);
+}
+
+#[tokio::test]
+async fn what_is_idle_ends_with_the_service() {
+    let origin = Origin::new().await;
+    let forward = Forward::new(ForwardConfig::new().with_protocol(Protocol::Http2));
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    let mut http2 = Http2::accept(origin.accept().await.stream).await;
+    let mut asked = http2.next().await;
+    let mut answer = asked.begin(http::Response::new(()));
+    let response = call.await.unwrap().unwrap();
+    drop(forward);
+    // A body that is still streamed goes on.
+    answer.send_data(Bytes::from_static(b"ok"), true).unwrap();
+    assert_eq!(text(response).await, "ok");
+    http2.closed().await;
+}
