@@ -12,7 +12,8 @@
 //!   request went out on it, the first two are enough.
 //!
 //! When there is nobody else to try the client gets what came of the last attempt: a 503 stays that
-//! 503.
+//! 503. Where the next attempt waits in a queue, the response before it is let go with its place on its
+//! endpoint, and the client gets what came of the waiting.
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};

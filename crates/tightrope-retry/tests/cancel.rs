@@ -83,3 +83,25 @@ async fn a_request_that_is_dropped_at_any_poll_leaves_nothing_behind() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_was_paid_for_and_not_made_costs_nothing() {
+    let budget = Budget::new(100).unwrap().with_reserve(0).unwrap();
+    let layer = RetryLayer::new()
+        .with_budget(budget.clone())
+        .with_backoff(Backoff::new(20 * MS, 40 * MS).unwrap().with_seed(3));
+    let world = World::new([answer(503)]);
+    let mut sent = Box::pin(layer.layer(world.clone()).oneshot(request()));
+    while world.seen().is_empty() || world.in_flight() == 0 {
+        let mut task = Context::from_waker(Waker::noop());
+        assert!(sent.as_mut().poll(&mut task).is_pending());
+    }
+    // Until the answer came.
+    for _ in 0..8 {
+        let mut task = Context::from_waker(Waker::noop());
+        assert!(sent.as_mut().poll(&mut task).is_pending());
+    }
+    assert_eq!((world.seen().len(), budget.available()), (1, 0));
+    drop(sent);
+    assert_eq!(budget.available(), 1);
+}

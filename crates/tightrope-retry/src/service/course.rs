@@ -116,13 +116,6 @@ impl<P, B, T> Course<P, B, T> {
         &self.attempt
     }
 
-    /// Lets what an attempt came to go where another one is under way for certain.
-    pub(super) fn let_go(&mut self, ways: [&Option<Way>; 2]) {
-        if self.held.is_some() && ways.into_iter().flatten().any(Way::is_known) {
-            self.held = None;
-        }
-    }
-
     /// What an earlier attempt came to, if nothing else comes.
     pub(super) const fn take_held(&mut self) -> Option<T> {
         self.held.take()
@@ -185,6 +178,20 @@ impl<P, B, T> Course<P, B, T> {
         goes
     }
 
+    /// Nothing more comes: what was paid for an attempt that was not made, or still waits for an endpoint on
+    /// one of these, is given back.
+    pub(super) fn leave(&mut self, ways: [&Option<Way>; 2]) {
+        let mut unused = usize::from(mem::take(&mut self.is_paid));
+        // Where nobody says where attempts go, this one may have gone as well.
+        if !self.attempt.tried().is_empty() {
+            let waits = |way: &&Way| way.is_paid && !way.is_known();
+            unused += ways.into_iter().flatten().filter(waits).count();
+        }
+        for _ in 0..unused {
+            self.settings.refund();
+        }
+    }
+
     /// The next attempts do not go there.
     fn avoid(&mut self, endpoint: EndpointId) {
         self.attempt = mem::take(&mut self.attempt).avoiding(endpoint);
@@ -227,6 +234,17 @@ where
     P: Policy,
     E: Failed + TakeUnsent<Request<Replay<B>>>,
 {
+    /// Lets what an attempt came to go where another one on one of these is under way for certain, or waits
+    /// for an endpoint: a response holds its place on another one, and requests that hold a place each and
+    /// wait for that of the other would wait in vain.
+    pub(super) fn let_go(&mut self, ways: [&Option<Way>; 2]) {
+        let Some(held) = &self.held else { return };
+        let mut ways = ways.into_iter().flatten();
+        if ways.any(|way| way.is_known() || held.is_ok()) {
+            self.held = None;
+        }
+    }
+
     /// What comes next, now that the attempt on `way` came to `result`.
     pub(super) fn settle(
         &mut self,

@@ -24,7 +24,8 @@ pin_project! {
     /// time enabled.
     ///
     /// # Cancellation
-    /// Dropping it drops the attempts that are under way; no further one is made.
+    /// Dropping it drops the attempts that are under way; no further one is made, and one that was paid
+    /// for and not made yet costs the budget nothing.
     pub struct ResponseFuture<S, P, B>
     where
         S: Service<Request<Replay<B>>>,
@@ -42,6 +43,16 @@ pin_project! {
         twin: Option<S::Future>,
         first_way: Option<Way>,
         twin_way: Option<Way>,
+    }
+
+    impl<S, P, B> PinnedDrop for ResponseFuture<S, P, B>
+    where
+        S: Service<Request<Replay<B>>>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.course.leave([&*this.first_way, &*this.twin_way]);
+        }
     }
 }
 

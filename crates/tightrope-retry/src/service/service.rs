@@ -17,7 +17,8 @@ use crate::{Budget, Policy, Replay, RetryOn};
 /// Ready when the service inside is; each further attempt waits for the readiness of a clone of it.
 ///
 /// # Cancellation
-/// Dropping the response future drops the attempts that are under way; no further one is made.
+/// Dropping the response future drops the attempts that are under way; no further one is made, and one that was
+/// paid for and not made yet costs the budget nothing.
 pub struct Retry<S, P = RetryOn> {
     inner: S,
     settings: Arc<Settings<P>>,
