@@ -1,0 +1,196 @@
+//! Endpoints on Unix sockets that do what their scripts say, byte by byte if need be.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    path::Path,
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    time::{sleep, timeout},
+};
+
+use super::stage::Part;
+
+/// What an endpoint does about a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Reads its head.
+    Head,
+    /// Reads on until there is this at the end.
+    Until(&'static str),
+    Write(&'static str),
+    /// Waits for this many milliseconds.
+    Pause(u64),
+    /// Says nothing for as long as a step may take, unless the other side goes.
+    Hang,
+    /// Sends back what comes, until the other side ends.
+    Echo,
+    Close,
+}
+
+/// What all endpoints share.
+#[derive(Debug, Default)]
+pub(crate) struct Scene {
+    /// For the requests to come, in order. After that each is answered well.
+    pub(crate) scripts: RefCell<VecDeque<Vec<Step>>>,
+    /// How much happens before one connection dies: a connection made, a request that comes, a
+    /// step and each byte that is written count as one.
+    pub(crate) death: Cell<Option<usize>>,
+    pub(crate) ticks: Cell<usize>,
+    /// By what they are at.
+    pub(crate) new: Cell<usize>,
+    pub(crate) busy: Cell<usize>,
+    pub(crate) idle: Cell<usize>,
+    /// Whether any connection was ever idle.
+    pub(crate) has_rested: Cell<bool>,
+}
+
+/// One connection, from its endpoint.
+struct Conversation {
+    scene: Rc<Scene>,
+    stream: UnixStream,
+    seen: Vec<u8>,
+    /// Where it is counted.
+    at: fn(&Scene) -> &Cell<usize>,
+}
+
+/// The connection is over.
+struct Over;
+
+/// How long a step may take: some wait for nothing.
+const LONG: Duration = Duration::from_millis(100);
+
+pub(crate) const WELL: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// Accepts connections at `path`, each of which is somebody of its own.
+pub(crate) fn listen(path: &Path, scene: Rc<Scene>, entrance: Rc<RefCell<Vec<Part>>>) -> Part {
+    let listener = UnixListener::bind(path).unwrap();
+    Box::pin(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let conversation = Conversation::new(stream, &scene);
+            let part = async {
+                let _over = conversation.run().await;
+            };
+            entrance.borrow_mut().push(Box::pin(part));
+        }
+    })
+}
+
+// === impl Scene ===
+
+impl Scene {
+    /// How much of `wanted` happens before the death that is due.
+    fn live(&self, wanted: usize) -> usize {
+        let now = self.ticks.get();
+        let left = self.death.get().map(|death| death.saturating_sub(now));
+        let lived = wanted.min(left.unwrap_or(usize::MAX));
+        self.ticks.set(now + lived);
+        if lived < wanted {
+            self.death.set(None);
+        }
+        lived
+    }
+
+    fn tick(&self) -> Result<(), Over> {
+        if self.live(1) == 1 { Ok(()) } else { Err(Over) }
+    }
+}
+
+// === impl Conversation ===
+
+impl Conversation {
+    fn new(stream: UnixStream, scene: &Rc<Scene>) -> Self {
+        scene.new.set(scene.new.get() + 1);
+        Self {
+            scene: Rc::clone(scene),
+            stream,
+            seen: Vec::new(),
+            at: |scene| &scene.new,
+        }
+    }
+
+    fn becomes(&mut self, at: fn(&Scene) -> &Cell<usize>) {
+        let (from, to) = ((self.at)(&self.scene), at(&self.scene));
+        from.set(from.get() - 1);
+        to.set(to.get() + 1);
+        self.at = at;
+    }
+
+    async fn run(mut self) -> Result<(), Over> {
+        self.scene.tick()?;
+        loop {
+            while self.seen.is_empty() {
+                self.fill().await?;
+            }
+            self.becomes(|scene| &scene.busy);
+            self.scene.tick()?;
+            let script = self.scene.scripts.borrow_mut().pop_front();
+            for step in script.unwrap_or_else(|| vec![Step::Head, Step::Write(WELL)]) {
+                self.scene.tick()?;
+                timeout(LONG, self.play(step)).await.map_err(|_| Over)??;
+            }
+            self.seen.clear();
+            self.becomes(|scene| &scene.idle);
+            self.scene.has_rested.set(true);
+        }
+    }
+
+    async fn play(&mut self, step: Step) -> Result<(), Over> {
+        match step {
+            Step::Head => {
+                while !self.seen.windows(4).any(|four| four == b"\r\n\r\n") {
+                    self.fill().await?;
+                }
+            }
+            Step::Until(end) => {
+                while !self.seen.ends_with(end.as_bytes()) {
+                    self.fill().await?;
+                }
+            }
+            Step::Write(text) => self.write(text.as_bytes()).await?,
+            Step::Pause(ms) => sleep(Duration::from_millis(ms)).await,
+            Step::Hang => loop {
+                self.fill().await?;
+            },
+            Step::Echo => loop {
+                self.seen.clear();
+                self.fill().await?;
+                let seen = std::mem::take(&mut self.seen);
+                self.write(&seen).await?;
+            },
+            Step::Close => return Err(Over),
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Over> {
+        let lived = self.scene.live(bytes.len());
+        let written = self.stream.write_all(&bytes[..lived]).await;
+        written.map_err(|_| Over)?;
+        if lived == bytes.len() {
+            Ok(())
+        } else {
+            Err(Over)
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), Over> {
+        match self.stream.read_buf(&mut self.seen).await {
+            Ok(1..) => Ok(()),
+            _ => Err(Over),
+        }
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        let at = (self.at)(&self.scene);
+        at.set(at.get() - 1);
+    }
+}
