@@ -80,12 +80,14 @@ POST /reload
 
 impl AdminServer {
     pub(crate) fn spawn(
-        listener: TcpListener,
+        listener: std::net::TcpListener,
         token: Option<String>,
         proxy: &Arc<Proxy>,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let socket = listener.as_fd().try_clone_to_owned()?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let admin = Arc::new(Admin {
             proxy: Arc::downgrade(proxy),
             token: ArcSwap::from_pointee(token),

@@ -1,8 +1,8 @@
 //! What can be said on the command line.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use tightrope::upstream::{Address, EndpointSpec, Group, Weight};
 
 use crate::config::Strategy;
@@ -34,10 +34,26 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "upstreams", "strategy", "admin"])]
     pub(crate) config: Option<PathBuf>,
 
-    /// Threads that serve requests [default: as many as there are cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) workers: Option<u16>,
+    /// Threads that serve requests, 1 to 1024 [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<NonZeroUsize>,
+
+    /// How more than one thread divide their work
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) runtime: Runtime,
 }
+
+/// How the threads that serve requests divide their work. A single one also does all the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// Each accepts connections of its own and has its own connections to endpoints
+    #[default]
+    PerWorker,
+    /// All serve what was accepted once, and take work from each other
+    Shared,
+}
+
+const MAX_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// The value of `--upstream`.
 #[derive(Clone, Debug)]
@@ -76,6 +92,11 @@ impl FromStr for UpstreamArgument {
         }
         Ok(Self { spec, scheme })
     }
+}
+
+fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.parse().ok().filter(|count| *count <= MAX_WORKERS);
+    count.ok_or_else(|| format!("`{text}` is not a number from 1 to {MAX_WORKERS}"))
 }
 
 /// The address in `http://ADDRESS`, `https://ADDRESS`, or a bare one, which is for http; without a port it

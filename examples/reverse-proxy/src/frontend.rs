@@ -96,9 +96,10 @@ pub(crate) fn layer(
     })
 }
 
-/// The routes of a configuration, to sites that `site` finds by name.
+/// The routes of a configuration, for a worker, to sites that `site` finds by name.
 pub(crate) fn routes(
     config: &[config::Route],
+    worker: usize,
     site: impl Fn(&str) -> Option<Arc<Site>>,
 ) -> Result<Routes<Place>, ConfigError> {
     let mut routes = Routes::new();
@@ -110,7 +111,7 @@ pub(crate) fn routes(
             None => HostPattern::ANY,
         };
         let path = route.path.as_deref().unwrap_or("/");
-        let place = Place::new(route, &site).map_err(|error| refused(&error))?;
+        let place = Place::new(route, worker, &site).map_err(|error| refused(&error))?;
         let added = if route.exact {
             let path: ExactPath = path.parse().map_err(|error| refused(&error))?;
             routes.add_exact(host, path, place)
@@ -191,9 +192,9 @@ impl Service<ClientRequest> for Entrance {
 // === impl Router ===
 
 impl Router {
-    pub(crate) const fn site(site: Arc<Site>) -> Self {
+    pub(crate) const fn site(site: Arc<Site>, worker: usize) -> Self {
         Self {
-            target: Target::Place(Place::site(site)),
+            target: Target::Place(Place::site(site, worker)),
         }
     }
 

@@ -13,7 +13,7 @@
 //! accepting and let requests end. SIGUSR2 starts the program anew with the same sockets and arguments,
 //! and ends this process when the new one serves.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{num::NonZeroUsize, process::ExitCode, sync::Arc, thread};
 
 use clap::Parser;
 use mimalloc::MiMalloc;
@@ -27,6 +27,7 @@ mod connection;
 mod demo;
 mod error_log;
 mod frontend;
+mod listen;
 mod place;
 mod proxy;
 mod restart;
@@ -35,12 +36,14 @@ mod signals;
 mod site;
 mod state;
 mod streams;
+mod workers;
 
 use crate::{
-    cli::Cli,
+    cli::{Cli, Runtime},
     config::{Config, ConfigError},
     proxy::Proxy,
     restart::Inherited,
+    workers::Workers,
 };
 
 /// A proxy allocates and frees small pieces all the time: 15 % of its instructions with the system's allocator.
@@ -75,21 +78,21 @@ fn main() -> ExitCode {
         Ok(inherited) => inherited,
         Err(error) => return refuse(&format!("LISTEN_FDS: {error}")),
     };
-    let mut builder = match cli.workers {
-        Some(1) => runtime::Builder::new_current_thread(),
-        workers => {
+    let count = cli.workers.or_else(|| thread::available_parallelism().ok());
+    let count = count.unwrap_or(NonZeroUsize::MIN);
+    let mut builder = match cli.runtime {
+        Runtime::Shared if count > NonZeroUsize::MIN => {
             let mut builder = runtime::Builder::new_multi_thread();
-            if let Some(workers) = workers {
-                builder.worker_threads(workers.into());
-            }
+            builder.worker_threads(count.get());
             builder
         }
+        Runtime::Shared | Runtime::PerWorker => runtime::Builder::new_current_thread(),
     };
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("no runtime: {error}")),
     };
-    match runtime.block_on(run(cli, inherited)) {
+    match runtime.block_on(run(cli, count, inherited)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error.to_string()),
     }
@@ -101,7 +104,7 @@ fn refuse(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-async fn run(cli: Cli, inherited: Inherited) -> Result<(), ConfigError> {
+async fn run(cli: Cli, count: NonZeroUsize, inherited: Inherited) -> Result<(), ConfigError> {
     let signals =
         signals::Signals::new().map_err(|error| ConfigError(format!("signals: {error}")))?;
     let demo;
@@ -113,7 +116,12 @@ async fn run(cli: Cli, inherited: Inherited) -> Result<(), ConfigError> {
     } else {
         Config::from_flags(&cli)?
     };
-    let proxy = Proxy::start(config, cli.config, inherited).await?;
+    let workers = match cli.runtime {
+        Runtime::PerWorker if count > NonZeroUsize::MIN => Workers::start(count),
+        Runtime::PerWorker | Runtime::Shared => Ok(Workers::shared()),
+    };
+    let workers = workers.map_err(|error| ConfigError(format!("no worker: {error}")))?;
+    let proxy = Proxy::start(config, cli.config, inherited, workers).await?;
     proxy.announce().await;
     restart::replace_predecessor();
     signals.serve(&proxy).await;

@@ -60,7 +60,8 @@ pub(crate) struct Inside {
 
 #[derive(Clone)]
 enum LeadsTo {
-    Site(Arc<Site>),
+    /// As the worker of this number reaches it.
+    Site(Arc<Site>, usize),
     Answer(StatusCode),
     Files(Arc<ServeDir>),
 }
@@ -68,22 +69,23 @@ enum LeadsTo {
 // === impl Place ===
 
 impl Place {
-    /// A site, with nothing changed.
-    pub(crate) const fn site(site: Arc<Site>) -> Self {
+    /// A site, with nothing changed, for a worker.
+    pub(crate) const fn site(site: Arc<Site>, worker: usize) -> Self {
         Self::Bare(Inside {
-            leads_to: LeadsTo::Site(site),
+            leads_to: LeadsTo::Site(site, worker),
             max_body: None,
         })
     }
 
-    /// What `route` says, with the sites that `site` finds by name.
+    /// What `route` says, for a worker, with the sites that `site` finds by name.
     pub(crate) fn new(
         route: &Route,
+        worker: usize,
         site: impl Fn(&str) -> Option<Arc<Site>>,
     ) -> Result<Self, ConfigError> {
         let leads_to = match route.action()? {
             Action::Upstream(name) => match site(name) {
-                Some(site) => LeadsTo::Site(site),
+                Some(site) => LeadsTo::Site(site, worker),
                 None => return Err(ConfigError(format!("there is no upstream `{name}`"))),
             },
             Action::Answer(status) => LeadsTo::Answer(status),
@@ -99,7 +101,7 @@ impl Place {
                 headers,
                 mut prefix,
             }) => {
-                if let LeadsTo::Site(site) = &inside.leads_to
+                if let LeadsTo::Site(site, _) = &inside.leads_to
                     && let HostHeader::Fixed(host) = &site.config.host_header
                 {
                     prefix = prefix.with_inner_host(host);
@@ -166,12 +168,12 @@ impl Service<ClientRequest> for Inside {
 
     fn call(&mut self, mut request: ClientRequest) -> Answering {
         match &self.leads_to {
-            LeadsTo::Site(site) => {
+            LeadsTo::Site(site, worker) => {
                 if let Some(version) = site.config.send_proxy_protocol {
                     let preamble = preamble(version, &request);
                     request.extensions_mut().insert(preamble);
                 }
-                let stack = site.stack.clone();
+                let stack = site.stacks[*worker].clone();
                 let upstream = Arc::clone(site);
                 match self.max_body {
                     Some(limit) => Box::pin(limited(stack, limit, upstream, request)),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
+    io, iter,
     net::SocketAddr,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -15,7 +15,6 @@ use tightrope::{
     upstream::Change,
 };
 use tokio::{
-    net::TcpListener,
     sync::Mutex,
     time::{Instant, timeout_at},
 };
@@ -29,9 +28,11 @@ use crate::{
     config::{self, Config, ConfigError, HostHeader, TlsFiles},
     error_log::ErrorLog,
     frontend::{self, Router},
+    listen,
     restart::Inherited,
     server::{Server, Settings},
     site::Site,
+    workers::Workers,
 };
 
 /// Everything that runs.
@@ -41,6 +42,7 @@ pub(crate) struct Proxy {
     sites: ArcSwap<Sites>,
     running: Mutex<Running>,
     connections: TaskTracker,
+    workers: Workers,
 }
 
 /// The upstreams, by name.
@@ -50,7 +52,8 @@ pub(crate) type Sites = BTreeMap<String, Arc<Site>>;
 /// well, so that a configuration that was checked against it can be applied.
 pub(crate) struct Running {
     config: Config,
-    forwards: HashMap<Way, Forward>,
+    /// One for each worker, with connections of its own.
+    forwards: HashMap<Way, Vec<Forward>>,
     /// That of each upstream.
     ways: HashMap<String, Way>,
     servers: HashMap<SocketAddr, Server>,
@@ -72,6 +75,7 @@ impl Proxy {
         config: Config,
         path: Option<PathBuf>,
         inherited: Inherited,
+        workers: Workers,
     ) -> Result<Shared, ConfigError> {
         let proxy = Arc::new(Self {
             path,
@@ -84,6 +88,7 @@ impl Proxy {
                 admin: None,
             }),
             connections: TaskTracker::new(),
+            workers,
         });
         proxy.apply(config, inherited).await?;
         Ok(proxy)
@@ -148,7 +153,12 @@ impl Proxy {
                 acceptor.map_err(|error| ConfigError(format!("listener `{address}`: {error}")))?;
             acceptors.insert(address, acceptor);
             if !running.servers.contains_key(&address) {
-                listeners.push((listener, bind("listener", address, &mut inherited).await?));
+                let mut sockets = inherited.take(address);
+                if sockets.is_empty() {
+                    let bound = listen::several(address, self.workers.count()).await;
+                    sockets = bound.map_err(|error| unbound("listener", address, &error))?;
+                }
+                listeners.push((listener, sockets));
             }
         }
         let admin = match &config.admin {
@@ -157,7 +167,13 @@ impl Proxy {
                 match kept {
                     // The same address with another token.
                     true => None,
-                    false => Some(bind("admin", admin.address, &mut inherited).await?),
+                    false => Some(match inherited.take(admin.address).pop() {
+                        Some(socket) => socket,
+                        None => {
+                            let bound = listen::one(admin.address).await;
+                            bound.map_err(|error| unbound("admin", admin.address, &error))?
+                        }
+                    }),
                 }
             }
             _ => None,
@@ -171,11 +187,16 @@ impl Proxy {
             let refused = |error| ConfigError(format!("upstream `{name}`: {error}"));
             let way = Way::of(upstream).map_err(refused)?;
             if !forwards.contains_key(&way) {
-                let forward = match running.forwards.get(&way) {
-                    Some(forward) if same_forwards => forward.clone(),
-                    _ => way.forward(forward_config(&config)).map_err(refused)?,
+                let old = running.forwards.get(&way).filter(|_| same_forwards);
+                let each = match old {
+                    Some(old) => old.clone(),
+                    None => {
+                        let forward = way.config(forward_config(&config)).map_err(refused)?;
+                        let workers = iter::repeat_n(forward, self.workers.count());
+                        workers.map(Forward::new).collect()
+                    }
                 };
-                forwards.insert(way.clone(), forward);
+                forwards.insert(way.clone(), each);
             }
             ways.insert(name.clone(), way);
         }
@@ -194,26 +215,31 @@ impl Proxy {
             };
             sites.insert(upstream.name.clone(), site);
         }
-        let routes = frontend::routes(&config.routes, |name| sites.get(name).map(Arc::clone))?;
-        let routes = Arc::new(routes);
-        let settings = |listener: &config::Listener| {
+        let mut routes = Vec::new();
+        for worker in 0..self.workers.count() {
+            let site = |name: &str| sites.get(name).map(Arc::clone);
+            routes.push(Arc::new(frontend::routes(&config.routes, worker, site)?));
+        }
+        let settings = |listener: &config::Listener, worker: usize| {
             let site = listener.upstream.as_ref();
             let target = match site.and_then(|name| sites.get(name)) {
-                Some(site) => Router::site(Arc::clone(site)),
-                None => Router::routes(Arc::clone(&routes)),
+                Some(site) => Router::site(Arc::clone(site), worker),
+                None => Router::routes(Arc::clone(&routes[worker])),
             };
             let tls = acceptors.get(&listener.address).cloned().flatten();
             Settings::new(frontend.layer(target), log.clone(), &config, listener, tls)
         };
         for listener in &config.listeners {
             if let Some(server) = running.servers.get(&listener.address) {
-                server.set(settings(listener));
+                server.set(|worker| settings(listener, worker));
             }
         }
-        for (listener, socket) in listeners {
+        for (listener, sockets) in listeners {
             let address = listener.address;
-            let server = Server::spawn(socket, settings(listener), &self.connections)
-                .map_err(|error| ConfigError(format!("listener `{address}`: {error}")))?;
+            let settings = |worker| settings(listener, worker);
+            let (workers, connections) = (&self.workers, &self.connections);
+            let server = Server::spawn(sockets, settings, workers, connections)
+                .map_err(|error| unbound("listener", address, &error))?;
             running.servers.insert(address, server);
         }
         let wanted = |address: &SocketAddr| config.listeners.iter().any(|l| l.address == *address);
@@ -222,7 +248,7 @@ impl Proxy {
         match (&config.admin, admin) {
             (Some(admin), Some(socket)) => {
                 let server = AdminServer::spawn(socket, admin.token.clone(), self)
-                    .map_err(|error| ConfigError(format!("admin: {error}")))?;
+                    .map_err(|error| unbound("admin", admin.address, &error))?;
                 running.admin = Some(server);
             }
             (Some(admin), None) => {
@@ -242,7 +268,7 @@ impl Proxy {
     /// All sockets that it listens on, for another process.
     pub(crate) async fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
         let running = self.running.lock().await;
-        let servers = running.servers.values().map(Server::socket);
+        let servers = running.servers.values().flat_map(Server::sockets);
         let admin = running.admin.iter().map(AdminServer::socket);
         servers.chain(admin).collect()
     }
@@ -282,30 +308,20 @@ impl Way {
         })
     }
 
-    /// A new one, as `config` says of the rest.
-    fn forward(&self, config: ForwardConfig) -> Result<Forward, ConfigError> {
+    /// How it is forwarded, as `config` says of the rest.
+    fn config(&self, config: ForwardConfig) -> Result<ForwardConfig, ConfigError> {
         let policy = self.host.policy();
         let policy = policy.map_err(|error| ConfigError(format!("host_header: {error}")))?;
         let config = config.with_host(policy);
-        Ok(Forward::new(match &self.tls {
+        Ok(match &self.tls {
             Some(tls) => config.with_tls(tls.client()?),
             None => config,
-        }))
+        })
     }
 }
 
-async fn bind(
-    what: &str,
-    address: SocketAddr,
-    inherited: &mut Inherited,
-) -> Result<TcpListener, ConfigError> {
-    let bound = match inherited.take(address) {
-        Some(socket) => socket
-            .set_nonblocking(true)
-            .and_then(|()| TcpListener::from_std(socket)),
-        None => TcpListener::bind(address).await,
-    };
-    bound.map_err(|error| ConfigError(format!("{what} `{address}`: {error}")))
+fn unbound(what: &str, address: SocketAddr, error: &io::Error) -> ConfigError {
+    ConfigError(format!("{what} `{address}`: {error}"))
 }
 
 fn forward_config(

@@ -47,11 +47,11 @@ impl Inherited {
         Ok(Self { sockets })
     }
 
-    /// The one that listens on `address`.
-    pub(crate) fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let of = |(of, _): &(SocketAddr, TcpListener)| *of == address;
-        let number = self.sockets.iter().position(of)?;
-        Some(self.sockets.swap_remove(number).1)
+    /// Those that listen on `address`.
+    pub(crate) fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
+        let of = |(of, _): &mut (SocketAddr, TcpListener)| *of == address;
+        let taken = self.sockets.extract_if(.., of);
+        taken.map(|(_, socket)| socket).collect()
     }
 }
 

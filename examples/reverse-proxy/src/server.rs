@@ -32,6 +32,7 @@ use crate::{
     config::{Config, Listener},
     connection::{Conversation, Http, Protocol},
     frontend::Frontend,
+    workers::Workers,
 };
 
 /// What serves the connections of one address. Dropping it closes the address; requests that are
@@ -39,8 +40,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
-    socket: Arc<TcpListener>,
-    settings: Arc<ArcSwap<Settings>>,
+    sockets: Vec<Arc<TcpListener>>,
+    /// Those of each worker.
+    settings: Vec<Arc<ArcSwap<Settings>>>,
     _close: DropGuard,
 }
 
@@ -61,25 +63,34 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 // === impl Server ===
 
 impl Server {
-    /// Serves what `listener` accepts, on the caller's runtime; `connections` counts them.
+    /// Serves what the sockets of an address accept, on `workers`, each by the `settings` that it has;
+    /// `connections` counts them.
     pub(crate) fn spawn(
-        listener: TcpListener,
-        settings: Settings,
+        sockets: Vec<std::net::TcpListener>,
+        settings: impl Fn(usize) -> Settings,
+        workers: &Workers,
         connections: &TaskTracker,
     ) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let socket = Arc::new(listener);
-        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let address = sockets[0].local_addr()?;
+        let divided = workers.divide(&sockets)?;
+        let settings: Vec<_> = (0..workers.count())
+            .map(|worker| Arc::new(ArcSwap::from_pointee(settings(worker))))
+            .collect();
         let close = CancellationToken::new();
-        connections.spawn(accept(
-            Arc::clone(&socket),
-            Arc::clone(&settings),
-            connections.clone(),
-            close.clone(),
-        ));
+        let mut sockets = Vec::new();
+        for (worker, socket) in divided {
+            let accept = accept(
+                Arc::clone(&socket),
+                Arc::clone(&settings[worker]),
+                connections.clone(),
+                close.clone(),
+            );
+            connections.spawn_on(accept, workers.runtime(worker));
+            sockets.push(socket);
+        }
         Ok(Self {
             address,
-            socket,
+            sockets,
             settings,
             _close: close.drop_guard(),
         })
@@ -90,22 +101,25 @@ impl Server {
         self.address
     }
 
-    /// Its socket, for another process.
-    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
-        self.socket.as_fd().try_clone_to_owned()
+    /// Its sockets, for another process.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = io::Result<OwnedFd>> {
+        let sockets = self.sockets.iter();
+        sockets.map(|socket| socket.as_fd().try_clone_to_owned())
     }
 
     /// What it speaks: `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
-        match self.settings.load().tls {
+        match self.settings[0].load().tls {
             Some(_) => "https",
             None => "http",
         }
     }
 
-    /// Serves all requests from now on by `settings`.
-    pub(crate) fn set(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+    /// Serves all requests from now on by the `settings` that each worker has.
+    pub(crate) fn set(&self, settings: impl Fn(usize) -> Settings) {
+        for (worker, current) in self.settings.iter().enumerate() {
+            current.store(Arc::new(settings(worker)));
+        }
     }
 }
 
@@ -117,9 +131,10 @@ async fn accept(
 ) {
     loop {
         let accepted = tokio::select! {
+            // Who connected before we close would be reset.
             biased;
-            () = close.cancelled() => return,
             accepted = listener.accept() => accepted,
+            () = close.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {

@@ -29,7 +29,8 @@ pub(crate) struct Site {
     pub(crate) config: config::Upstream,
     pub(crate) upstream: Upstream,
     pub(crate) probe: Option<Arc<dyn Probe>>,
-    pub(crate) stack: Stack,
+    /// That of each worker, over connections of its own; all choose as one.
+    pub(crate) stacks: Vec<Stack>,
     /// Probes end with the site.
     _health: Option<HealthTask>,
     pub(crate) outlier: Option<OutlierTask>,
@@ -44,11 +45,12 @@ pub(crate) struct Describe {
 }
 
 impl Site {
-    /// A new site, over the upstream of an old one of the same name where there is one.
+    /// A new site, over the upstream of an old one of the same name where there is one, with what
+    /// forwards for each worker.
     pub(crate) fn start(
         config: config::Upstream,
         old: Option<&Self>,
-        forward: &Forward,
+        forwards: &[Forward],
     ) -> Result<Self, ConfigError> {
         let name = config.name.clone();
         let refused =
@@ -90,18 +92,23 @@ impl Site {
             .hash_header
             .as_deref()
             .and_then(|name| name.parse().ok());
-        let inner = observe.layer(forward.clone());
+        let inner = observe.layer(forwards[0].clone());
         let balance = Balance::new(&upstream, config.strategy(), inner);
         let balance = config.limited(balance).with_describe(Describe { header });
         let retry = config.retry.layer().map_err(|error| refused(&error))?;
         let stack = retry.layer(balance);
+        let stacks = forwards.iter().map(|forward| {
+            let mut stack = stack.clone();
+            *stack.get_mut().get_mut().get_mut() = forward.clone();
+            stack
+        });
         let ramp = config.ramp().map_err(|error| refused(&error))?;
         Ok(Self {
             _slow_start: ramp.map(|ramp| SlowStart::spawn(&upstream, ramp)),
             config,
             upstream,
             probe,
-            stack,
+            stacks: stacks.collect(),
             _health: health,
             outlier,
         })

@@ -92,8 +92,8 @@ impl UpstreamState {
             active_group: snapshot.active_group().map(ToString::to_string),
             in_flight: snapshot.max_in_flight().map(|_| site.upstream.in_flight()),
             max_in_flight: snapshot.max_in_flight(),
-            waiting: site.stack.get_ref().waiting(),
-            retries_available: site.stack.budget().map_or(0, Budget::available),
+            waiting: site.stacks[0].get_ref().waiting(),
+            retries_available: site.stacks[0].budget().map_or(0, Budget::available),
             outliers: site.outlier.as_ref().map(OutlierState::all),
             endpoints: members
                 .enumerate()

@@ -330,6 +330,8 @@ async fn wrong_arguments_are_refused_in_one_line() {
             &["--listen", "8080"],
         ),
         (&["--workers", "0"], &["--workers", "0"]),
+        (&["--workers", "1025"], &["--workers", "1025", "1024"]),
+        (&["--runtime", "lone"], &["--runtime", "lone"]),
         (
             &["--config", "a.toml", "--listen", "127.0.0.1:0"],
             &["--config", "--listen"],

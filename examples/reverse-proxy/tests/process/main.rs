@@ -20,3 +20,4 @@ mod stop;
 mod team_site;
 mod tls;
 mod upstream_tls;
+mod workers;

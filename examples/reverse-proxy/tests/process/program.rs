@@ -3,10 +3,12 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
+use command_fds::{CommandFdExt, FdMapping};
 use http::Request;
 use serde_json::Value;
 use tightrope_test::{Answer, Client};
@@ -47,6 +49,23 @@ impl Program {
         command
             .env("SSL_CERT_FILE", roots)
             .env_remove("SSL_CERT_DIR");
+        Self::run(command, false).await
+    }
+
+    /// The same with sockets that it is to listen on, from the process that starts it.
+    pub(crate) async fn start_with_sockets<A: AsRef<std::ffi::OsStr>>(
+        arguments: impl IntoIterator<Item = A>,
+        sockets: Vec<OwnedFd>,
+    ) -> Self {
+        let mut command = command(arguments);
+        command.env("LISTEN_FDS", sockets.len().to_string());
+        let mappings = (3..).zip(sockets);
+        let mappings = mappings.map(|(child_fd, parent_fd)| FdMapping {
+            parent_fd,
+            child_fd,
+        });
+        let command_fds = command.as_std_mut().fd_mappings(mappings.collect());
+        command_fds.unwrap();
         Self::run(command, false).await
     }
 

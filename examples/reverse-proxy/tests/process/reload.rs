@@ -1,8 +1,8 @@
 //! Reading the file again.
 
-use tightrope_test::Origin;
+use tightrope_test::{Client, Origin};
 
-use super::program::{Program, file, free_port};
+use super::program::{Program, file, free_port, soon};
 
 fn text(proxy: u16, origins: &[&Origin], more: &str) -> String {
     let mut text = format!(
@@ -81,11 +81,12 @@ async fn a_reload_ends_no_request_and_opens_and_closes_listeners() {
         assert_eq!(proxy.order("POST", "/reload", "").await.0, 200);
         let other = ([127, 0, 0, 1], other).into();
         assert_eq!(super::program::get(other, "/").await.origin(), "blue");
-        assert!(
-            tightrope_test::Client::connect(proxy.proxy())
-                .await
-                .is_err()
-        );
+        let closed = async {
+            while Client::connect(proxy.proxy()).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(closed).await;
         blue.open_gate();
     };
     let (answer, ()) = tokio::join!(held, reload);

@@ -49,6 +49,15 @@ fn process(line: &str) -> u32 {
 
 #[tokio::test]
 async fn ten_restarts_under_load_lose_no_request() {
+    ten_restarts("per-worker").await;
+}
+
+#[tokio::test]
+async fn ten_restarts_under_load_lose_no_request_with_a_shared_runtime() {
+    ten_restarts("shared").await;
+}
+
+async fn ten_restarts(runtime: &str) {
     let origin = Origin::start("blue").await;
     let (port, admin) = (free_port().unwrap(), free_port().unwrap());
     let (_folder, path) = file(&format!(
@@ -59,7 +68,8 @@ async fn ten_restarts_under_load_lose_no_request() {
          [[upstream.endpoint]]\naddress = \"{}\"\n",
         origin.address()
     ));
-    let arguments = ["--config".as_ref(), path.as_os_str()];
+    let path = path.to_str().unwrap();
+    let arguments = ["--config", path, "--runtime", runtime, "--workers", "3"];
     let mut program = Program::start(arguments, true).await;
     let load = Arc::new(Load {
         address: program.proxy(),

@@ -113,7 +113,8 @@ async fn endpoints_are_verified_by_files_that_are_read_again() {
     );
     let text = text(&settings, &format!("127.0.0.1:{port}"));
     let (_folder, path) = file(&text);
-    let arguments = ["--config".as_ref(), path.as_os_str()];
+    // The connections to endpoints of one worker are not those of another.
+    let arguments = ["--config", path.to_str().unwrap(), "--workers", "1"];
     let mut proxy = Program::start(arguments, true).await;
     assert_eq!(proxy.get("/").await.status, 502);
     let line = proxy.says("no answer for a request").await;
