@@ -20,7 +20,7 @@ use super::{
     tls::{certificate, connect},
 };
 
-type Sender = SendRequest<Full<Bytes>>;
+pub(super) type Sender = SendRequest<Full<Bytes>>;
 
 /// Begins to speak HTTP/2 on `stream`.
 async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Sender {
@@ -34,7 +34,7 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> 
 }
 
 /// A client with prior knowledge.
-async fn client(proxy: &Program) -> Sender {
+pub(super) async fn client(proxy: &Program) -> Sender {
     speak(TcpStream::connect(proxy.proxy()).await.unwrap()).await
 }
 
@@ -43,7 +43,7 @@ fn request(path: &str) -> Request<Full<Bytes>> {
     Request::get(target).body(Full::default()).unwrap()
 }
 
-async fn get(sender: &mut Sender, path: &str) -> Response<Incoming> {
+pub(super) async fn get(sender: &mut Sender, path: &str) -> Response<Incoming> {
     soon(sender.ready()).await.unwrap();
     soon(sender.send_request(request(path))).await.unwrap()
 }
@@ -214,7 +214,7 @@ async fn limits_on_heads_and_requests_at_a_time_hold() {
 }
 
 /// A `CONNECT` for `protocol` (RFC 8441).
-fn extended_connect(protocol: &'static str) -> Request<Full<Bytes>> {
+pub(super) fn extended_connect(protocol: &'static str) -> Request<Full<Bytes>> {
     let mut request = request("/chat");
     *request.method_mut() = Method::CONNECT;
     let headers = request.headers_mut();

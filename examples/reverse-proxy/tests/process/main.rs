@@ -20,4 +20,5 @@ mod stop;
 mod team_site;
 mod tls;
 mod upstream_tls;
+mod websocket;
 mod workers;
