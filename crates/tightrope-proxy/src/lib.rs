@@ -41,7 +41,7 @@
 //! | --- | --- |
 //! | forward a picked request | [`Forward`], [`ForwardConfig`], [`ForwardBody`] |
 //! | speak HTTP/2 with endpoints | [`Protocol`] |
-//! | see how many connections there are | [`Forward::connections`], [`Connections`] |
+//! | have connections before they are needed, and see how many there are | [`Forward::keep_warm`], [`Forward::connections`] |
 //! | say which `Host`, `Via` and upgrades an endpoint sees | [`HostPolicy`], [`Pseudonym`], [`Upgrades`] |
 #![cfg_attr(
     feature = "tls",
@@ -104,7 +104,7 @@ pub use crate::{
         Forward, ForwardBody, ForwardConfig, Preamble, Pseudonym, PseudonymError, ResponseFuture,
     },
     host::{HostError, HostPolicy},
-    pool::Connections,
+    pool::{Connections, KeepWarm},
     protocol::Protocol,
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
     strict::{StrictRequests, Tunnelled},

@@ -3,9 +3,9 @@
 use tightrope_proxy::{
     Connections, ExactPath, ExtendedConnect, ExtendedConnectFuture, ExtendedConnectLayer, Forward,
     ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify,
-    PathPrefix, PatternError, Preamble, Protocol, Pseudonym, PseudonymError, RequestError,
-    ResponseFuture, RouteError, Routes, StrictRequests, Tunnelled, Underscores, Upgrades, respond,
-    rewrite,
+    KeepWarm, PathPrefix, PatternError, Preamble, Protocol, Pseudonym, PseudonymError,
+    RequestError, ResponseFuture, RouteError, Routes, StrictRequests, Tunnelled, Underscores,
+    Upgrades, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -14,6 +14,7 @@ fn sync<T: Send + Sync + Unpin + 'static>() {}
 #[test]
 fn public_types_can_move_between_threads() {
     sync::<Connections>();
+    sync::<KeepWarm>();
     sync::<Protocol>();
     sync::<Forward>();
     sync::<ForwardConfig>();

@@ -243,3 +243,43 @@ async fn what_is_idle_ends_with_the_service() {
     assert_eq!(text(response).await, "ok");
     http2.closed().await;
 }
+
+#[tokio::test]
+async fn connections_are_there_before_they_are_asked_for() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let origin = Origin::new().await;
+        let forward = Forward::new(ForwardConfig::new().with_protocol(protocol));
+        let warm = forward.keep_warm(&origin.upstream, 2);
+        let peers = (origin.accept().await, origin.accept().await);
+        while connections(&origin, &forward).idle < 2 {
+            tokio::task::yield_now().await;
+        }
+        let counts = connections(&origin, &forward);
+        assert_eq!((counts.open, counts.made), (2, 2));
+        // Once one is gone another comes, as long as it is wanted.
+        drop(peers.0);
+        let third = origin.accept().await;
+        drop(warm);
+        drop((peers.1, third));
+        origin.settle().await;
+        assert_eq!(connections(&origin, &forward).made, 3);
+    }
+}
+
+#[tokio::test]
+async fn only_who_is_available_is_kept_warm_and_never_beyond_the_bound() {
+    let origin = Origin::new().await;
+    let config = ForwardConfig::new().with_max_connections_per_endpoint(1);
+    let forward = Forward::new(config);
+    let id = origin.upstream.snapshot().members()[0].id().clone();
+    let drain = tightrope_upstream::Change::new().drain(id.clone(), "test");
+    origin.upstream.apply(drain).unwrap();
+    let _warm = forward.keep_warm(&origin.upstream, 5);
+    origin.settle().await;
+    assert_eq!(connections(&origin, &forward).open, 0);
+    let undrain = tightrope_upstream::Change::new().undrain(id, "test");
+    origin.upstream.apply(undrain).unwrap();
+    let _peer = origin.accept().await;
+    origin.settle().await;
+    assert_eq!(connections(&origin, &forward).open, 1);
+}

@@ -25,7 +25,7 @@ use crate::{
     Shared,
     access_log::AccessLog,
     admin::AdminServer,
-    config::{self, Config, ConfigError, HostHeader, TlsFiles},
+    config::{self, Config, ConfigError, Connections, HostHeader, TlsFiles},
     error_log::ErrorLog,
     frontend::{self, Router},
     listen,
@@ -66,6 +66,7 @@ struct Way {
     /// The `Host` that endpoints see.
     host: HostHeader,
     tls: Option<TlsFiles>,
+    connections: Connections,
 }
 
 // === impl Proxy ===
@@ -191,8 +192,9 @@ impl Proxy {
                 let each = match old {
                     Some(old) => old.clone(),
                     None => {
-                        let forward = way.config(forward_config(&config)).map_err(refused)?;
-                        let workers = iter::repeat_n(forward, self.workers.count());
+                        let count = self.workers.count();
+                        let forward = way.config(forward_config(&config), count);
+                        let workers = iter::repeat_n(forward.map_err(refused)?, count);
                         workers.map(Forward::new).collect()
                     }
                 };
@@ -211,6 +213,7 @@ impl Proxy {
                     upstream.clone(),
                     old.map(AsRef::as_ref),
                     &forwards[&ways[name]],
+                    &self.workers,
                 )?),
             };
             sites.insert(upstream.name.clone(), site);
@@ -305,14 +308,15 @@ impl Way {
         Ok(Self {
             host: upstream.host_header.clone(),
             tls: tls.transpose()?,
+            connections: upstream.connections.clone(),
         })
     }
 
-    /// How it is forwarded, as `config` says of the rest.
-    fn config(&self, config: ForwardConfig) -> Result<ForwardConfig, ConfigError> {
+    /// How it is forwarded by each of so many workers, as `config` says of the rest.
+    fn config(&self, config: ForwardConfig, workers: usize) -> Result<ForwardConfig, ConfigError> {
         let policy = self.host.policy();
         let policy = policy.map_err(|error| ConfigError(format!("host_header: {error}")))?;
-        let config = config.with_host(policy);
+        let config = self.connections.of(config.with_host(policy), workers);
         Ok(match &self.tls {
             Some(tls) => config.with_tls(tls.client()?),
             None => config,

@@ -11,13 +11,16 @@ use tightrope::{
         HealthTask, LiveReports, Observe, ObserveLayer, Probe, SlowStart,
         outlier::{OutlierReports, OutlierTask},
     },
-    proxy::{Forward, HttpClassify},
+    proxy::{Forward, HttpClassify, KeepWarm},
     retry::{Retry, attempt},
     upstream::{Change, ChangeError, Ejection, Health, Upstream},
 };
 use tower::Layer;
 
-use crate::config::{self, ConfigError};
+use crate::{
+    config::{self, ConfigError},
+    workers::Workers,
+};
 
 /// The way of a request once its upstream is known.
 pub(crate) type Stack = Retry<Balance<Observe<Forward, Listeners, HttpClassify>, Describe>>;
@@ -35,6 +38,7 @@ pub(crate) struct Site {
     _health: Option<HealthTask>,
     pub(crate) outlier: Option<OutlierTask>,
     _slow_start: Option<SlowStart>,
+    _warm: Vec<KeepWarm>,
 }
 
 /// What the strategy may know of a request.
@@ -51,6 +55,7 @@ impl Site {
         config: config::Upstream,
         old: Option<&Self>,
         forwards: &[Forward],
+        workers: &Workers,
     ) -> Result<Self, ConfigError> {
         let name = config.name.clone();
         let refused =
@@ -103,7 +108,16 @@ impl Site {
             stack
         });
         let ramp = config.ramp().map_err(|error| refused(&error))?;
+        let mut warm = Vec::new();
+        if config.connections.warm > 0 {
+            let count = config.connections.warm.div_ceil(forwards.len());
+            for (worker, forward) in forwards.iter().enumerate() {
+                let _spawned_on = workers.runtime(worker).enter();
+                warm.push(forward.keep_warm(&upstream, count));
+            }
+        }
         Ok(Self {
+            _warm: warm,
             _slow_start: ramp.map(|ramp| SlowStart::spawn(&upstream, ramp)),
             config,
             upstream,
@@ -112,6 +126,13 @@ impl Site {
             _health: health,
             outlier,
         })
+    }
+
+    /// What forwards for each worker.
+    pub(crate) fn forwards(&self) -> impl Iterator<Item = &Forward> {
+        self.stacks
+            .iter()
+            .map(|stack| stack.get_ref().get_ref().get_ref())
     }
 
     /// What makes the upstream of `old` that of `config`. The group that gets the traffic stays

@@ -59,9 +59,25 @@ struct EndpointState {
     succeeded: u64,
     failed: u64,
     cancelled: u64,
+    connections: ConnectionsState,
     admin: VerdictState,
     health: VerdictState,
     ejection: VerdictState,
+}
+
+/// Those of all workers, or of one.
+#[derive(Debug, Default, Serialize)]
+struct ConnectionsState {
+    open: usize,
+    idle: usize,
+    /// How many of them speak HTTP/2, and carry so many requests.
+    http2: usize,
+    streams: usize,
+    /// Requests that wait for one.
+    waiting: usize,
+    /// Since they are kept.
+    made: u64,
+    reused: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +115,8 @@ impl UpstreamState {
                 .enumerate()
                 .map(|(index, (endpoint, &availability))| {
                     let weight_percent = snapshot.ramp_percent(index);
-                    EndpointState::of(endpoint, availability, weight_percent)
+                    let connections = ConnectionsState::of(site, endpoint);
+                    EndpointState::of(endpoint, availability, weight_percent, connections)
                 })
                 .collect(),
         }
@@ -122,7 +139,12 @@ impl OutlierState {
 }
 
 impl EndpointState {
-    fn of(endpoint: &Endpoint, availability: Availability, weight_percent: u8) -> Self {
+    fn of(
+        endpoint: &Endpoint,
+        availability: Availability,
+        weight_percent: u8,
+        connections: ConnectionsState,
+    ) -> Self {
         let (record, status) = (endpoint.record(), endpoint.record().status());
         let Totals {
             succeeded,
@@ -143,10 +165,26 @@ impl EndpointState {
             succeeded,
             failed,
             cancelled,
+            connections,
             admin: VerdictState::of(&status.admin),
             health: VerdictState::of(&status.health),
             ejection: VerdictState::of(&status.ejection),
         }
+    }
+}
+
+impl ConnectionsState {
+    fn of(site: &Site, endpoint: &Endpoint) -> Self {
+        let each = site.forwards().map(|forward| forward.connections(endpoint));
+        each.fold(Self::default(), |all, one| Self {
+            open: all.open + one.open,
+            idle: all.idle + one.idle,
+            http2: all.http2 + one.http2,
+            streams: all.streams + one.streams,
+            waiting: all.waiting + one.waiting,
+            made: all.made + one.made,
+            reused: all.reused + one.reused,
+        })
     }
 }
 

@@ -13,11 +13,14 @@ mod preamble;
 mod service;
 mod upload;
 
-pub(crate) use self::upload::{First, Outgoing, Upload};
 pub use self::{
     body::ForwardBody,
     config::{ForwardConfig, Pseudonym, PseudonymError},
     future::ResponseFuture,
     preamble::Preamble,
     service::Forward,
+};
+pub(crate) use self::{
+    service::Shared,
+    upload::{First, Outgoing, Upload},
 };

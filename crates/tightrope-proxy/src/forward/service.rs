@@ -9,11 +9,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tightrope_upstream::{Endpoint, Picked};
+use tightrope_upstream::{Endpoint, Picked, Upstream};
 use tower_service::Service;
 
 use crate::{
-    Connections, ForwardBody, ForwardConfig, ForwardError, ResponseFuture,
+    Connections, ForwardBody, ForwardConfig, ForwardError, KeepWarm, ResponseFuture,
     forward::exchange::exchange, pool::Pool, upgrade::Tunnels,
 };
 
@@ -67,6 +67,19 @@ impl Forward {
                 config,
             }),
         }
+    }
+
+    /// Keeps at least `connections` to each available member of `upstream` open, so that the first requests to
+    /// one that is new or back wait for no connection: those that are in use count. It is looked for at each change of
+    /// the upstream and once a second, on the runtime of the caller and in the caller's span. One that was idle for
+    /// too long is closed as ever and made anew.
+    ///
+    /// Never more than there [may be](ForwardConfig::with_max_connections_per_endpoint). It ends with this service.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and timers.
+    pub fn keep_warm(&self, upstream: &Upstream, connections: usize) -> KeepWarm {
+        KeepWarm::spawn(&self.shared, upstream, connections)
     }
 
     /// The connections to `endpoint`, as they are now.

@@ -288,7 +288,7 @@ impl State {
     }
 
     /// Lets go of connections of HTTP/2 that will carry nothing more. What they still carry holds them.
-    fn prune(&mut self, max_age: Duration) {
+    pub(super) fn prune(&mut self, max_age: Duration) {
         let before = self.shared.len();
         self.shared
             .retain(|shared| !shared.connection.is_over() && !shared.is_older_than(max_age));

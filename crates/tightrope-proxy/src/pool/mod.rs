@@ -6,6 +6,7 @@ mod entry;
 mod lend;
 mod open;
 mod reaper;
+mod warm;
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +17,12 @@ use tightrope_upstream::Endpoint;
 
 use crate::ForwardConfig;
 
-pub use self::connections::Connections;
 pub(crate) use self::{
     connect::ConnectError,
     lend::Lent,
     open::{Open, Stream},
 };
+pub use self::{connections::Connections, warm::KeepWarm};
 use self::{entry::Entry, reaper::Reaper};
 
 /// The connections to all endpoints.

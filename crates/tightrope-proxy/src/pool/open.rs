@@ -37,6 +37,11 @@ impl Open {
         Self { entry: Some(entry) }
     }
 
+    /// The connection is open, and nobody uses it.
+    pub(super) fn kept(mut self) {
+        self.entry = None;
+    }
+
     /// Keeps a connection whose response ended, for the next request. Must be called within a
     /// runtime, for the task that closes it should none come.
     pub(crate) fn put_back(mut self, connection: Box<h1::Connection>) {

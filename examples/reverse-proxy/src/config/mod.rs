@@ -11,6 +11,7 @@ use std::{
 use serde::Deserialize;
 use tightrope::forwarded::{Cidr, ViaLayer};
 
+mod connections;
 mod health;
 mod http2;
 mod outlier;
@@ -26,6 +27,7 @@ mod upstream_tls;
 
 use self::text::parsed;
 pub(crate) use self::{
+    connections::Connections,
     health::{Health, Start},
     http2::Http2,
     outlier::Outlier,

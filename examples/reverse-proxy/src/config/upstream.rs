@@ -14,7 +14,7 @@ use tightrope::{
 };
 
 use super::{
-    ConfigError, Health, Outlier, Retry, Strategy, UpstreamTls,
+    ConfigError, Connections, Health, Outlier, Retry, Strategy, UpstreamTls,
     text::{self, parsed},
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Upstream {
     pub(crate) host_header: HostHeader,
     /// How TLS is spoken with endpoints; default: it is not.
     pub(crate) tls: Option<UpstreamTls>,
+    #[serde(default)]
+    pub(crate) connections: Connections,
     /// The group that gets all traffic; default: all endpoints.
     #[serde(default, deserialize_with = "text::optional")]
     pub(crate) active_group: Option<Group>,
@@ -193,6 +195,9 @@ impl Upstream {
             tls.check(&self.endpoints)
                 .map_err(|error| ConfigError(format!("upstream `{name}`: {error}")))?;
         }
+        self.connections
+            .check(self.tls.is_some())
+            .map_err(|error| ConfigError(format!("upstream `{name}`: {error}")))?;
         let mut ids = HashSet::new();
         for spec in self.specs() {
             if !ids.insert(spec.id.clone()) {

@@ -49,6 +49,26 @@ const WRONG: &[(&str, &[&str])] = &[
         &["upstream `app`", "host_header: `a/b` is not a host"],
     ),
     ("host_header = \"server\"", &["proxy.toml:6:", "`server`"]),
+    (
+        "[upstream.connections]\nprotocol = \"http3\"",
+        &["proxy.toml:7:", "`http3`"],
+    ),
+    (
+        "[upstream.connections]\nprotocol = \"negotiated\"",
+        &["upstream `app`", "connections.protocol: `negotiated`"],
+    ),
+    (
+        "[upstream.connections]\nmax = 0",
+        &["proxy.toml:7:", "nonzero"],
+    ),
+    (
+        "[upstream.connections]\nmax_age = \"0s\"",
+        &["upstream `app`", "connections.max_age is 0"],
+    ),
+    (
+        "[upstream.connections]\nmax = 2\nwarm = 3",
+        &["upstream `app`", "connections.warm: 3 is more than the 2 of max"],
+    ),
     ("hash_header = \"a b\"", &["hash_header", "`a b`"]),
     (
         "[upstream.health]\npath = \"infra\"",
