@@ -67,7 +67,10 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     (
         "[upstream.connections]\nmax = 2\nwarm = 3",
-        &["upstream `app`", "connections.warm: 3 is more than the 2 of max"],
+        &[
+            "upstream `app`",
+            "connections.warm: 3 is more than the 2 of max",
+        ],
     ),
     ("hash_header = \"a b\"", &["hash_header", "`a b`"]),
     (

@@ -6,6 +6,7 @@ mod administration;
 mod capacity;
 mod configuration;
 mod demo;
+mod grpc;
 mod health;
 mod http2;
 mod identity;
