@@ -55,6 +55,7 @@
 //! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`], [`ExactPath`] |
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
 //! | answer a client when no response came, or with a status of your own | [`respond`] |
+//! | end transfers that are too slow, and clients that do not read | [`MinRate`], [`WriteTimeout`] |
 //! | feed outcomes into health and load | [`HttpClassify`] |
 //!
 //! | feature | default | adds |
@@ -108,6 +109,7 @@ pub use crate::{
     protocol::Protocol,
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
     strict::{StrictRequests, Tunnelled},
+    timeout::{MinRate, WriteTimeout},
     underscores::Underscores,
     upgrade::Upgrades,
 };

@@ -3,9 +3,9 @@
 use tightrope_proxy::{
     Connections, ExactPath, ExtendedConnect, ExtendedConnectFuture, ExtendedConnectLayer, Forward,
     ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify,
-    KeepWarm, PathPrefix, PatternError, Preamble, Protocol, Pseudonym, PseudonymError,
+    KeepWarm, MinRate, PathPrefix, PatternError, Preamble, Protocol, Pseudonym, PseudonymError,
     RequestError, ResponseFuture, RouteError, Routes, StrictRequests, Tunnelled, Underscores,
-    Upgrades, respond, rewrite,
+    Upgrades, WriteTimeout, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -29,6 +29,7 @@ fn public_types_can_move_between_threads() {
     sync::<HostError>();
     sync::<HostPolicy>();
     sync::<HttpClassify>();
+    sync::<MinRate>();
     sync::<PathPrefix>();
     sync::<PatternError>();
     sync::<Preamble>();
@@ -43,6 +44,7 @@ fn public_types_can_move_between_threads() {
     sync::<(tightrope_proxy::ClientTls, tightrope_proxy::ClientTlsError)>();
     sync::<Routes<String>>();
     sync::<Upgrades>();
+    sync::<WriteTimeout<tokio::net::TcpStream>>();
     sync::<respond::Text>();
     sync::<rewrite::AnswerBody<String>>();
     sync::<rewrite::BodyLimit<()>>();

@@ -4,14 +4,16 @@ use std::{
     collections::{BTreeMap, HashMap},
     io, iter,
     net::SocketAddr,
+    num::NonZeroU32,
     os::fd::OwnedFd,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use tightrope::{
-    proxy::{Forward, ForwardConfig},
+    proxy::{Forward, ForwardConfig, MinRate},
     upstream::Change,
 };
 use tokio::{
@@ -180,8 +182,8 @@ impl Proxy {
             _ => None,
         };
 
-        let same_forwards = running.config.timeouts == config.timeouts
-            && running.config.limits.underscores == config.limits.underscores;
+        let same_forwards =
+            running.config.timeouts == config.timeouts && running.config.limits == config.limits;
         let (mut forwards, mut ways) = (HashMap::new(), HashMap::new());
         for upstream in &config.upstreams {
             let name = &upstream.name;
@@ -339,7 +341,14 @@ fn forward_config(
         .with_head_timeout(timeouts.response_head)
         .with_body_idle_timeout(timeouts.response_body)
         .with_request_body_idle_timeout(timeouts.request_body)
+        .with_min_request_rate(min_rate(limits.request_rate, timeouts.request_body))
+        .with_min_response_rate(min_rate(limits.response_rate, timeouts.response_body))
         .with_pool_idle_timeout(timeouts.pool_idle)
+}
+
+/// As patient as with a single pause.
+fn min_rate(rate: Option<NonZeroU32>, patience: Duration) -> Option<MinRate> {
+    Some(MinRate::new(rate?).with_patience(patience))
 }
 
 impl std::fmt::Debug for Proxy {

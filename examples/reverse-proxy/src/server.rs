@@ -14,7 +14,7 @@ use tightrope::{
         Peer, Scheme, Trust,
         proxy_protocol::{ReceiveError, Receiver},
     },
-    proxy::{ExtendedConnect, ExtendedConnectLayer},
+    proxy::{ExtendedConnect, ExtendedConnectLayer, WriteTimeout},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -55,6 +55,7 @@ pub(crate) struct Settings {
     /// None where no TLS is spoken.
     tls: Option<TlsAcceptor>,
     handshake: Duration,
+    write: Duration,
 }
 
 /// How long to wait when no connection can be accepted for want of file descriptors or memory.
@@ -162,7 +163,7 @@ async fn serve(
         peer = peer.with_local_addr(local);
     }
     // Those of the moment; what follows may be served by others.
-    let (http, receiver, tls, handshake) = {
+    let (http, receiver, tls, handshake, write) = {
         let now = settings.load();
         let receiver = now.proxy_protocol.clone();
         (
@@ -170,6 +171,7 @@ async fn serve(
             receiver,
             now.tls.clone(),
             now.handshake,
+            now.write,
         )
     };
     let accepted = tokio::select! {
@@ -199,10 +201,14 @@ async fn serve(
             () = http.closed(&close) => return,
         };
         return match protocol {
-            Ok(protocol) => http.converse(protocol, stream, conversation(peer)).await,
+            Ok(protocol) => {
+                let stream = WriteTimeout::new(stream, write);
+                http.converse(protocol, stream, conversation(peer)).await;
+            }
             Err(error) => tracing::debug!(peer = %address, %error, "no request came"),
         };
     };
+    let stream = WriteTimeout::new(stream, write);
     let accepted = tokio::select! {
         biased;
         accepted = timeout(handshake, tls.accept(stream)) => accepted,
@@ -240,6 +246,7 @@ impl Settings {
             http: Arc::new(Http::new(config)),
             tls,
             handshake: config.timeouts.tls_handshake,
+            write: config.timeouts.write,
             proxy_protocol: Receiver::new(senders).with_timeout(config.timeouts.proxy_protocol),
         }
     }

@@ -186,8 +186,7 @@ impl Answer {
                     incoming,
                     uploading,
                 };
-                let limit = shared.config.body_idle_timeout;
-                response.map(|()| ForwardBody::new(upload, lease, limit))
+                response.map(|()| ForwardBody::new(upload, lease, &shared.config))
             }
         }
     }

@@ -15,13 +15,13 @@ use tightrope_upstream::{Endpoint, Failed, Failure, Outcome, Pick};
 use tokio::task::JoinHandle;
 
 use crate::{
-    ForwardError, classify,
+    ForwardConfig, ForwardError, classify,
     forward::upload::Upload,
     h1::{Connection, Piece, Position},
     h2::{self, Reader},
     hop_by_hop,
     pool::Open,
-    timeout::IdleTimer,
+    timeout::{Credit, IdleTimer},
 };
 
 /// The body of a response as it comes from the endpoint, frame by frame.
@@ -38,6 +38,8 @@ pub struct ForwardBody {
     lease: Option<Lease>,
     /// How long the endpoint may send nothing.
     limit: Duration,
+    /// For how long all together, where it must not be too slow.
+    credit: Option<Credit>,
     upload: Option<Arc<Upload>>,
     endpoint: Arc<Endpoint>,
 }
@@ -74,9 +76,10 @@ pub(super) struct Uploading {
 // === impl ForwardBody ===
 
 impl ForwardBody {
-    pub(super) fn new(upload: Option<Arc<Upload>>, lease: Lease, limit: Duration) -> Self {
+    pub(super) fn new(upload: Option<Arc<Upload>>, lease: Lease, config: &ForwardConfig) -> Self {
         let mut body = Self {
-            limit,
+            limit: config.body_idle_timeout,
+            credit: config.min_response_rate.map(Credit::new),
             upload,
             endpoint: Arc::clone(lease.pick.endpoint()),
             lease: Some(lease),
@@ -91,6 +94,7 @@ impl ForwardBody {
         Self {
             lease: None,
             limit: Duration::MAX,
+            credit: None,
             upload: None,
             endpoint,
         }
@@ -174,7 +178,11 @@ impl Body for ForwardBody {
         };
         match lease.incoming.poll_piece(cx) {
             Poll::Ready(Ok(Some(Piece::Data(data)))) => {
-                lease.incoming.timer().progress();
+                let timer = lease.incoming.timer();
+                if let Some(credit) = &mut this.credit {
+                    credit.earn(data.len(), timer.waited());
+                }
+                timer.progress();
                 this.finish_at_end();
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
@@ -193,7 +201,8 @@ impl Body for ForwardBody {
                 Poll::Ready(Some(Err(this.fail(error))))
             }
             Poll::Pending => {
-                ready!(lease.incoming.timer().poll_expired(this.limit, cx));
+                let limit = this.credit.map_or(this.limit, |c| c.patience(this.limit));
+                ready!(lease.incoming.timer().poll_expired(limit, cx));
                 lease.incoming.doubt();
                 let error = ForwardError::new(Failure::BodyTimeout);
                 Poll::Ready(Some(Err(this.fail(error))))

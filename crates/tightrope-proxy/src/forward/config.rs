@@ -6,12 +6,12 @@ use http::{HeaderValue, Version};
 
 #[cfg(feature = "tls")]
 use crate::ClientTls;
-use crate::{HostPolicy, Protocol, Underscores, Upgrades};
+use crate::{HostPolicy, MinRate, Protocol, Underscores, Upgrades};
 
 /// How [`Forward`](crate::Forward) forwards: timeouts, the pool, and what endpoints are told.
 ///
 /// Each timeout measures one wait of its own, so none of them limits how long a transfer that makes
-/// progress may take. A timeout of zero is over at once; [`Duration::MAX`] is never over.
+/// progress may take; a [`MinRate`] says how much progress that is. A timeout of zero is over at once; [`Duration::MAX`] is never over.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct ForwardConfig {
     pub(crate) head_timeout: Duration,
     pub(crate) body_idle_timeout: Duration,
     pub(crate) request_idle_timeout: Duration,
+    pub(crate) min_request_rate: Option<MinRate>,
+    pub(crate) min_response_rate: Option<MinRate>,
     pub(crate) tunnel_idle_timeout: Duration,
     pub(crate) pool_idle_timeout: Duration,
     pub(crate) pool_max_idle: usize,
@@ -68,6 +70,8 @@ impl ForwardConfig {
             head_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             request_idle_timeout: Duration::from_secs(30),
+            min_request_rate: None,
+            min_response_rate: None,
             tunnel_idle_timeout: Duration::MAX,
             pool_idle_timeout: Duration::from_secs(30),
             pool_max_idle: 128,
@@ -109,6 +113,21 @@ impl ForwardConfig {
     /// How long a client may send nothing within a request body. Default 30 s.
     pub const fn with_request_body_idle_timeout(mut self, limit: Duration) -> Self {
         self.request_idle_timeout = limit;
+        self
+    }
+
+    /// How slowly a client may send a request body: one that is slower is ended as one that stalls,
+    /// with a 408. Default `None`, since a body may be a stream, such as that of a gRPC call, in which quiet
+    /// is no fault; 240 bytes a second suit servers that take forms and files from anybody.
+    pub const fn with_min_request_rate(mut self, rate: Option<MinRate>) -> Self {
+        self.min_request_rate = rate;
+        self
+    }
+
+    /// How slowly an endpoint may send a response body. Default `None`: endpoints are the operator's
+    /// own, and event streams are slow on purpose.
+    pub const fn with_min_response_rate(mut self, rate: Option<MinRate>) -> Self {
+        self.min_response_rate = rate;
         self
     }
 

@@ -10,7 +10,8 @@ use tightrope_upstream::Endpoint;
 use crate::{
     ForwardConfig, Preamble,
     error::BoxError,
-    forward::{Outgoing, Upload, head},
+    forward::{Outgoing, Patience, Upload, head},
+    timeout::Credit,
     upgrade::Asked,
 };
 
@@ -44,8 +45,11 @@ where
             (None, None, Some(body))
         } else {
             let upload = Arc::new(Upload::new());
-            let limit = config.request_idle_timeout;
-            let outgoing = Outgoing::new(body, Arc::clone(&upload), limit);
+            let patience = Patience {
+                limit: config.request_idle_timeout,
+                credit: config.min_request_rate.map(Credit::new),
+            };
+            let outgoing = Outgoing::new(body, Arc::clone(&upload), patience);
             (Some(outgoing), Some(upload), None)
         };
         let departing = Self {

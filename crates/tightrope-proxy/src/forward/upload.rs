@@ -15,7 +15,12 @@ use http_body::{Body, Frame};
 use tightrope_upstream::{Failure, Pick};
 use tokio::time::Instant;
 
-use crate::{ForwardError, error::BoxError, hop_by_hop, timeout::IdleTimer};
+use crate::{
+    ForwardError,
+    error::BoxError,
+    hop_by_hop,
+    timeout::{Credit, IdleTimer},
+};
 
 /// A request body as connections send it: of one type, whatever the request's own is.
 pub(crate) struct Outgoing {
@@ -35,8 +40,17 @@ pub(crate) enum First {
 enum Inner {
     Empty,
     /// Not polled yet, so that it can be given back as what it was.
-    Unsent(Box<dyn AnyBody>, Arc<Upload>, Duration),
-    Started(Pin<Box<dyn AnyBody>>, Arc<Upload>, Duration, IdleTimer),
+    Unsent(Box<dyn AnyBody>, Arc<Upload>, Patience),
+    Started(Pin<Box<dyn AnyBody>>, Arc<Upload>, Patience, IdleTimer),
+}
+
+/// How long the client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Each time.
+    pub(crate) limit: Duration,
+    /// All together, where it must not be too slow.
+    pub(crate) credit: Option<Credit>,
 }
 
 /// [`Body`], of any error, which can be told what it really is.
@@ -82,14 +96,14 @@ pub(crate) struct UploadError;
 // === impl Outgoing ===
 
 impl Outgoing {
-    /// `body`, within which the client may stall for `limit`.
-    pub(crate) fn new<B>(body: B, upload: Arc<Upload>, limit: Duration) -> Self
+    /// `body`, within which the client is waited for with `patience`.
+    pub(crate) fn new<B>(body: B, upload: Arc<Upload>, patience: Patience) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         Self {
-            body: Inner::Unsent(Box::new(body), upload, limit),
+            body: Inner::Unsent(Box::new(body), upload, patience),
             first: None,
         }
     }
@@ -117,8 +131,8 @@ impl Outgoing {
 
     fn start(&mut self) {
         self.body = match mem::replace(&mut self.body, Inner::Empty) {
-            Inner::Unsent(body, upload, limit) => {
-                Inner::Started(Box::into_pin(body), upload, limit, IdleTimer::default())
+            Inner::Unsent(body, upload, patience) => {
+                Inner::Started(Box::into_pin(body), upload, patience, IdleTimer::default())
             }
             other => other,
         };
@@ -143,11 +157,14 @@ impl Body for Outgoing {
             }
         }
         self.start();
-        let Inner::Started(body, upload, limit, idle) = &mut self.body else {
+        let Inner::Started(body, upload, patience, idle) = &mut self.body else {
             return Poll::Ready(None);
         };
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(credit) = &mut patience.credit {
+                    credit.earn(frame.data_ref().map_or(0, Bytes::len), idle.waited());
+                }
                 idle.progress();
                 upload.turn(Turn::Endpoint);
                 if let Some(trailers) = frame.trailers_mut() {
@@ -165,7 +182,9 @@ impl Body for Outgoing {
             }
             Poll::Pending => {
                 upload.turn(Turn::Client);
-                idle.poll_expired(*limit, cx).map(|()| {
+                let credit = patience.credit.as_ref();
+                let limit = credit.map_or(patience.limit, |c| c.patience(patience.limit));
+                idle.poll_expired(limit, cx).map(|()| {
                     upload.fail(ForwardError::new(Failure::DownstreamTimeout));
                     Some(Err(UploadError))
                 })

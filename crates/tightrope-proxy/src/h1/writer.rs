@@ -243,7 +243,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::forward::Upload;
+    use crate::forward::{Patience, Upload};
+
+    const ENDLESS: Patience = Patience {
+        limit: Duration::MAX,
+        credit: None,
+    };
 
     struct Frames(mpsc::Receiver<Bytes>);
 
@@ -293,7 +298,7 @@ mod tests {
             }
             drop(sender);
             let upload = Arc::new(Upload::new());
-            let body = Outgoing::new(Frames(receiver), upload, Duration::MAX);
+            let body = Outgoing::new(Frames(receiver), upload, ENDLESS);
             let head = Request::post("/").header("transfer-encoding", "chunked");
             let (parts, ()) = head.body(()).unwrap().into_parts();
             let mut writer = Writer::new(&parts, Some(body), Vec::new());
@@ -320,7 +325,7 @@ mod tests {
         let mut near = BufWriter::new(near);
         let (sender, receiver) = mpsc::channel(1);
         let upload = Arc::new(Upload::new());
-        let body = Outgoing::new(Frames(receiver), upload, Duration::MAX);
+        let body = Outgoing::new(Frames(receiver), upload, ENDLESS);
         let head = Request::post("/").header("transfer-encoding", "chunked");
         let (parts, ()) = head.body(()).unwrap().into_parts();
         let mut writer = Writer::new(&parts, Some(body), Vec::new());

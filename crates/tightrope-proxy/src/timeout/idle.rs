@@ -27,6 +27,11 @@ impl IdleTimer {
         self.since = None;
     }
 
+    /// For how long nothing came.
+    pub(crate) fn waited(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Something came `ago`.
     pub(crate) fn progressed(&mut self, ago: Duration) {
         self.since = Instant::now().checked_sub(ago);

@@ -2,5 +2,8 @@
 
 mod head;
 mod idle;
+mod min_rate;
+mod write;
 
-pub(crate) use self::{head::poll_head_expired, idle::IdleTimer};
+pub(crate) use self::{head::poll_head_expired, idle::IdleTimer, min_rate::Credit};
+pub use self::{min_rate::MinRate, write::WriteTimeout};

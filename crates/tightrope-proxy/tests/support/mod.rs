@@ -189,6 +189,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.stream.flush().await.unwrap();
     }
 
+    /// Sends this, or learns that nobody takes it.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
     /// The next so many bytes.
     #[cfg(feature = "tls")]
     pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {

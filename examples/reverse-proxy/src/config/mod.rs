@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fmt, fs,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -170,6 +171,9 @@ pub(crate) struct Timeouts {
     /// Between two pieces of a request body.
     #[serde(with = "humantime_serde")]
     pub(crate) request_body: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    #[serde(with = "humantime_serde")]
+    pub(crate) write: Duration,
     /// How long a connection to an endpoint is kept idle.
     #[serde(with = "humantime_serde")]
     pub(crate) pool_idle: Duration,
@@ -188,6 +192,10 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// Header lines of a request.
     pub(crate) headers: usize,
+    /// The fewest bytes a second of a request body, where a client is waited for.
+    pub(crate) request_rate: Option<NonZeroU32>,
+    /// Of a response body, where an endpoint is.
+    pub(crate) response_rate: Option<NonZeroU32>,
     /// What becomes of header fields with an underscore in their name.
     pub(crate) underscores: Underscores,
 }
@@ -375,6 +383,7 @@ impl Timeouts {
             ("tls_handshake", self.tls_handshake),
             ("request_head", self.request_head),
             ("request_body", self.request_body),
+            ("write", self.write),
             ("pool_idle", self.pool_idle),
         ];
         match all.iter().find(|(_, value)| value.is_zero()) {
@@ -429,6 +438,7 @@ impl Default for Timeouts {
             tls_handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(30),
             request_body: Duration::from_secs(60),
+            write: Duration::from_secs(60),
             pool_idle: Duration::from_secs(60),
             last_request: Duration::from_secs(1),
             shutdown: Duration::from_secs(30),
@@ -441,6 +451,8 @@ impl Default for Limits {
         Self {
             head_bytes: 64 * 1024,
             headers: 100,
+            request_rate: None,
+            response_rate: None,
             underscores: Underscores::default(),
         }
     }

@@ -7,7 +7,7 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 35] = [
+const WITHOUT_DEFAULT: [&str; 37] = [
     "certificate",
     "key",
     "names",
@@ -43,6 +43,8 @@ const WITHOUT_DEFAULT: [&str; 35] = [
     "root",
     "hedge_after",
     "hedge_percentile",
+    "request_rate",
+    "response_rate",
 ];
 
 #[test]
@@ -61,7 +63,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 75);
+    assert_eq!(shown, 76);
 }
 
 /// What `[forwarded]` is with these settings.

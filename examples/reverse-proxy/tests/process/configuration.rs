@@ -148,6 +148,8 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[timeouts]\nconnect = \"0s\"", &["timeouts.connect"]),
     ("[limits]\nhead_bytes = 100", &["limits.head_bytes", "100"]),
     ("[limits]\nheaders = 0", &["limits.headers is 0"]),
+    ("[limits]\nrequest_rate = 0", &["proxy.toml:7:", "nonzero"]),
+    ("[timeouts]\nwrite = \"0s\"", &["timeouts.write is 0"]),
     (
         "[upstream.retry]\nattempts = 0",
         &["upstream `app`", "retry.attempts is 0"],

@@ -17,6 +17,7 @@ mod reload;
 mod restart;
 mod rewrite;
 mod servers;
+mod slow;
 mod stop;
 mod team_site;
 mod tls;
