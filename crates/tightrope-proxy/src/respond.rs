@@ -1,13 +1,18 @@
 //! Answers a client when no response came: the one place where a [`Failure`] becomes a status.
 //!
-//! | failure | status |
-//! | --- | --- |
-//! | [`Unavailable`](Failure::Unavailable), [`Refused`](Failure::Refused) | 503 |
-//! | [`Connect`](Failure::Connect), [`Stale`](Failure::Stale), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response), [`Gateway`](Failure::Gateway) | 502 |
-//! | [`ConnectTimeout`](Failure::ConnectTimeout), [`HeadTimeout`](Failure::HeadTimeout), [`BodyTimeout`](Failure::BodyTimeout) | 504 |
-//! | [`Downstream`](Failure::Downstream) | 400 |
-//! | [`DownstreamTimeout`](Failure::DownstreamTimeout) | 408 |
-//! | [`Local`](Failure::Local) and what is added later | 500 |
+//! | failure | status | in gRPC |
+//! | --- | --- | --- |
+//! | [`Unavailable`](Failure::Unavailable), [`Refused`](Failure::Refused) | 503 | 14, `UNAVAILABLE` |
+//! | [`Connect`](Failure::Connect), [`Stale`](Failure::Stale), [`Reset`](Failure::Reset), [`Protocol`](Failure::Protocol), [`Response`](Failure::Response), [`Gateway`](Failure::Gateway) | 502 | 14 |
+//! | [`ConnectTimeout`](Failure::ConnectTimeout) | 504 | 14 |
+//! | [`HeadTimeout`](Failure::HeadTimeout), [`BodyTimeout`](Failure::BodyTimeout) | 504 | 4, `DEADLINE_EXCEEDED` |
+//! | [`Downstream`](Failure::Downstream) | 400 | 13, `INTERNAL` |
+//! | [`DownstreamTimeout`](Failure::DownstreamTimeout) | 408 | 1, `CANCELLED` |
+//! | [`Local`](Failure::Local) and what is added later | 500 | 13 |
+//!
+//! A gRPC client that gets a status of HTTP makes a code of its own of it, and `UNAVAILABLE` of a 504;
+//! [`Form`] answers in the client's terms. The other codes are those that gRPC's own table of statuses
+//! gives, but for a client that stalls.
 //!
 //! ```
 //! use tightrope_proxy::respond;
@@ -26,8 +31,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, HeaderName},
 };
 use http_body::{Body, Frame, SizeHint};
 use tightrope_upstream::{Failed, Failure, Fault};
@@ -41,7 +46,30 @@ pub struct Text {
     is_sent: bool,
 }
 
-/// The answer to a request that ended in `error`.
+/// What an answer looks like, which is up to the request.
+///
+/// ```
+/// use http::{Request, header::CONTENT_TYPE};
+/// use tightrope_proxy::respond::Form;
+/// use tightrope_upstream::PickError;
+///
+/// let call = Request::post("/shop.Cart/Add").header(CONTENT_TYPE, "application/grpc+proto");
+/// let form = Form::of(call.body(())?.headers());
+/// let response = form.response(&PickError::Empty);
+/// assert_eq!(response.status(), 200);
+/// assert_eq!(response.headers()["grpc-status"], "14");
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Form {
+    /// A status and its name.
+    Text,
+    /// A call that ended before any message: 200, with `grpc-status` and `grpc-message` in the head.
+    Grpc,
+}
+
+/// The answer to a request that ended in `error`, as text.
 #[must_use]
 pub fn response(error: &impl Failed) -> Response<Text> {
     let failure = error.failure();
@@ -92,6 +120,25 @@ pub fn too_large() -> Response<Text> {
 #[must_use]
 pub fn loop_detected() -> Response<Text> {
     with_status(StatusCode::LOOP_DETECTED)
+}
+
+/// The code that tells a gRPC client of `failure`.
+#[must_use]
+pub const fn grpc_code(failure: Failure) -> u8 {
+    match failure {
+        Failure::HeadTimeout | Failure::BodyTimeout => 4,
+        Failure::DownstreamTimeout => 1,
+        Failure::Unavailable
+        | Failure::Refused
+        | Failure::Connect
+        | Failure::ConnectTimeout
+        | Failure::Stale
+        | Failure::Reset
+        | Failure::Protocol
+        | Failure::Response
+        | Failure::Gateway => 14,
+        _ => 13,
+    }
 }
 
 /// The status that tells a client of `failure`.
@@ -149,6 +196,43 @@ fn with_status(status: StatusCode) -> Response<Text> {
 fn close(response: &mut Response<Text>) {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
+}
+
+// === impl Form ===
+
+impl Form {
+    /// The form that goes with a request of these headers: gRPC's where its content is of that type.
+    #[must_use]
+    pub fn of(request: &HeaderMap) -> Self {
+        let content = request.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let rest = content.and_then(|value| value.strip_prefix(b"application/grpc"));
+        // gRPC over HTTP/2, Requests: `application/grpc`, `+proto` and the like, parameters.
+        match rest.map(<[u8]>::first) {
+            Some(None | Some(b'+' | b';')) => Self::Grpc,
+            _ => Self::Text,
+        }
+    }
+
+    /// The answer to a request that ended in `error`.
+    #[must_use]
+    pub fn response(self, error: &impl Failed) -> Response<Text> {
+        static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+        static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+        let text = response(error);
+        if self == Self::Text {
+            return text;
+        }
+        let message = text.status().canonical_reason().unwrap_or_default();
+        let (mut head, _) = text.into_parts();
+        head.status = StatusCode::OK;
+        let grpc = HeaderValue::from_static("application/grpc");
+        head.headers.insert(CONTENT_TYPE, grpc);
+        let code = u16::from(grpc_code(error.failure()));
+        head.headers.insert(&GRPC_STATUS, code.into());
+        let message = HeaderValue::from_static(message);
+        head.headers.insert(&GRPC_MESSAGE, message);
+        Response::from_parts(head, Text::new(""))
+    }
 }
 
 // === impl Text ===
@@ -228,6 +312,56 @@ mod tests {
             let reason = response.status().canonical_reason().unwrap();
             assert_eq!(response.body().text().trim_end(), reason);
         }
+    }
+
+    #[test]
+    fn a_grpc_call_ends_with_a_code_and_no_message() {
+        for (failure, code, message) in [
+            (Failure::Unavailable, "14", "Service Unavailable"),
+            (Failure::Connect, "14", "Bad Gateway"),
+            (Failure::ConnectTimeout, "14", "Gateway Timeout"),
+            (Failure::Refused, "14", "Service Unavailable"),
+            (Failure::Stale, "14", "Bad Gateway"),
+            (Failure::Reset, "14", "Bad Gateway"),
+            (Failure::Protocol, "14", "Bad Gateway"),
+            (Failure::HeadTimeout, "4", "Gateway Timeout"),
+            (Failure::BodyTimeout, "4", "Gateway Timeout"),
+            (Failure::Response, "14", "Bad Gateway"),
+            (Failure::Gateway, "14", "Bad Gateway"),
+            (Failure::Downstream, "13", "Bad Request"),
+            (Failure::DownstreamTimeout, "1", "Request Timeout"),
+            (Failure::Local, "13", "Internal Server Error"),
+        ] {
+            let response = Form::Grpc.response(&Fails(failure));
+            assert_eq!(response.status(), 200, "{failure:?}");
+            assert_eq!(response.headers()["grpc-status"], code, "{failure:?}");
+            assert_eq!(response.headers()["grpc-message"], message);
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc");
+            assert!(response.body().is_end_stream());
+        }
+    }
+
+    #[test]
+    fn the_form_is_that_of_the_request() {
+        for (content, form) in [
+            (Some("application/grpc"), Form::Grpc),
+            (Some("application/grpc+proto"), Form::Grpc),
+            (Some("application/grpc;x=y"), Form::Grpc),
+            (Some("application/grpc-web"), Form::Text),
+            (Some("application/json"), Form::Text),
+            (None, Form::Text),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(content) = content {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(content));
+            }
+            assert_eq!(Form::of(&headers), form, "{content:?}");
+        }
+        let text = Form::Text.response(&Fails(Failure::HeadTimeout));
+        assert_eq!(
+            (text.status().as_u16(), text.body().text()),
+            (504, "Gateway Timeout\n")
+        );
     }
 
     #[test]

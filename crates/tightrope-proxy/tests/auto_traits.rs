@@ -46,6 +46,7 @@ fn public_types_can_move_between_threads() {
     sync::<Upgrades>();
     sync::<WriteTimeout<tokio::net::TcpStream>>();
     sync::<respond::Text>();
+    sync::<respond::Form>();
     sync::<rewrite::AnswerBody<String>>();
     sync::<rewrite::BodyLimit<()>>();
     sync::<rewrite::BodyLimitError<std::io::Error>>();
