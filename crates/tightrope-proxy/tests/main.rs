@@ -3,6 +3,7 @@
 mod auto_traits;
 mod forward;
 mod http2;
+mod patience;
 mod picks;
 mod pool;
 mod pool_bounds;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::{Endpoint, EndpointId};
+use crate::{Endpoint, EndpointId, Patience};
 
 /// One try of a request: its number and the endpoints that earlier tries went to.
 ///
@@ -29,6 +29,7 @@ pub struct Attempt {
     before: usize,
     tried: Vec<EndpointId>,
     destination: Option<Destination>,
+    patience: Option<Patience>,
 }
 
 /// Where an attempt goes, as soon as that is chosen; made by [`Attempt::followed`].
@@ -61,6 +62,7 @@ impl Attempt {
             before: 0,
             tried: Vec::new(),
             destination: None,
+            patience: None,
         }
     }
 
@@ -71,11 +73,12 @@ impl Attempt {
     }
 
     /// The attempt after this one, which may go where this one went: that is not known, or does not
-    /// matter. Nobody follows it yet.
+    /// matter. Nobody follows it yet, and its time is not limited.
     #[must_use]
     pub fn next_anywhere(mut self) -> Self {
         self.before += 1;
         self.destination = None;
+        self.patience = None;
         self
     }
 
@@ -102,6 +105,20 @@ impl Attempt {
         let destination = Destination(Arc::default());
         self.destination = Some(destination.clone());
         (self, destination)
+    }
+
+    /// The same attempt, which is waited for as long as `patience` says.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// How long it is waited for; none: whoever makes it decides.
+    #[inline]
+    #[must_use]
+    pub const fn patience(&self) -> Option<&Patience> {
+        self.patience.as_ref()
     }
 
     /// Says that `endpoint` was chosen for it, to whoever follows it. A balancer calls this before

@@ -59,6 +59,7 @@ mod event;
 mod load;
 mod name;
 mod outcome;
+mod patience;
 mod picked;
 mod places;
 mod publish;
@@ -87,6 +88,7 @@ pub use crate::{
     load::{Decay, Observer, Sample, Tick},
     name::{EndpointId, Group, NameError},
     outcome::{Classify, Failed, Failure, Fault, Outcome},
+    patience::Patience,
     picked::{Pick, Picked},
     publish::Follower,
     ramp::{Ramp, RampError},

@@ -11,6 +11,7 @@ fn every_public_type_may_go_anywhere() {
     everywhere::<Address>();
     everywhere::<Admin>();
     everywhere::<Attempt>();
+    everywhere::<Patience>();
     everywhere::<Availability>();
     everywhere::<Change>();
     everywhere::<DrainReport>();

@@ -1,7 +1,7 @@
 //! Attempts and failures: small words that every crate must read alike.
 
 use crate::members::{id, member};
-use tightrope_upstream::{Attempt, Failure, Fault, Metadata};
+use tightrope_upstream::{Attempt, Failure, Fault, Metadata, Patience};
 
 #[test]
 fn an_attempt_knows_its_number_and_where_the_ones_before_went() {
@@ -35,6 +35,20 @@ fn who_follows_an_attempt_learns_where_it_went_first() {
     // The next attempt is another one.
     first.next(id("a")).goes_to(&id("c"));
     assert_eq!(destination.endpoint(), Some(&id("a")));
+}
+
+#[test]
+fn patience_is_shared_by_clones_and_is_that_of_one_attempt() {
+    let patience = Patience::new(None);
+    let first = Attempt::first().with_patience(patience.clone());
+    let seen = first.clone().avoiding(id("a")).patience().cloned();
+    assert_eq!(seen.as_ref(), Some(&patience));
+    assert_ne!(patience, Patience::new(None));
+    patience.give_up();
+    assert!(seen.is_some_and(|seen| seen.is_over()));
+    assert_eq!(first.next_anywhere().patience(), None);
+    let deadline = tokio::time::Instant::now();
+    assert_eq!(Patience::new(Some(deadline)).deadline(), Some(deadline));
 }
 
 #[test]

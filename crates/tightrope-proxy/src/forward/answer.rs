@@ -3,7 +3,7 @@
 use std::{future::poll_fn, sync::Arc};
 
 use http::{Response, StatusCode, Version, header::CONNECTION};
-use tightrope_upstream::{Failure, Pick};
+use tightrope_upstream::{Failure, Patience, Pick};
 
 use crate::{
     ForwardBody, ForwardError, classify,
@@ -153,7 +153,12 @@ impl Answer {
     }
 
     /// The response, whose body or tunnel holds `pick`.
-    pub(super) fn into_response(self, shared: &Shared, mut pick: Pick) -> Response<ForwardBody> {
+    pub(super) fn into_response(
+        self,
+        shared: &Shared,
+        mut pick: Pick,
+        patience: Option<&Patience>,
+    ) -> Response<ForwardBody> {
         match self {
             Self::Switch {
                 mut response,
@@ -186,7 +191,8 @@ impl Answer {
                     incoming,
                     uploading,
                 };
-                response.map(|()| ForwardBody::new(upload, lease, &shared.config))
+                let deadline = patience.and_then(Patience::deadline);
+                response.map(|()| ForwardBody::new(upload, lease, &shared.config, deadline))
             }
         }
     }

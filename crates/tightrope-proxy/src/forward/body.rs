@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tightrope_upstream::{Endpoint, Failed, Failure, Outcome, Pick};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     ForwardConfig, ForwardError, classify,
@@ -40,6 +40,8 @@ pub struct ForwardBody {
     limit: Duration,
     /// For how long all together, where it must not be too slow.
     credit: Option<Credit>,
+    /// When the body must have ended.
+    deadline: Option<Instant>,
     upload: Option<Arc<Upload>>,
     endpoint: Arc<Endpoint>,
 }
@@ -76,10 +78,16 @@ pub(super) struct Uploading {
 // === impl ForwardBody ===
 
 impl ForwardBody {
-    pub(super) fn new(upload: Option<Arc<Upload>>, lease: Lease, config: &ForwardConfig) -> Self {
+    pub(super) fn new(
+        upload: Option<Arc<Upload>>,
+        lease: Lease,
+        config: &ForwardConfig,
+        deadline: Option<Instant>,
+    ) -> Self {
         let mut body = Self {
             limit: config.body_idle_timeout,
             credit: config.min_response_rate.map(Credit::new),
+            deadline,
             upload,
             endpoint: Arc::clone(lease.pick.endpoint()),
             lease: Some(lease),
@@ -95,6 +103,7 @@ impl ForwardBody {
             lease: None,
             limit: Duration::MAX,
             credit: None,
+            deadline: None,
             upload: None,
             endpoint,
         }
@@ -147,6 +156,17 @@ impl ForwardBody {
         error
     }
 
+    /// It took too long, which is not the endpoint's fault: it kept nobody waiting.
+    fn time_out(&mut self) -> ForwardError {
+        self.lease = None;
+        ForwardError::new(Failure::BodyTimeout)
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     fn upload_error(&self) -> Option<ForwardError> {
         self.upload.as_ref().and_then(|upload| upload.take_error())
     }
@@ -161,6 +181,9 @@ impl Body for ForwardBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
         let this = &mut *self;
+        if this.lease.is_some() && this.is_late() {
+            return Poll::Ready(Some(Err(this.time_out())));
+        }
         let Some(lease) = &mut this.lease else {
             return Poll::Ready(None);
         };
@@ -202,8 +225,14 @@ impl Body for ForwardBody {
             }
             Poll::Pending => {
                 let limit = this.credit.map_or(this.limit, |c| c.patience(this.limit));
-                ready!(lease.incoming.timer().poll_expired(limit, cx));
-                lease.incoming.doubt();
+                let timer = lease.incoming.timer();
+                ready!(timer.poll_expired_by(limit, this.deadline, cx));
+                if this.is_late() {
+                    return Poll::Ready(Some(Err(this.time_out())));
+                }
+                if let Some(lease) = &this.lease {
+                    lease.incoming.doubt();
+                }
                 let error = ForwardError::new(Failure::BodyTimeout);
                 Poll::Ready(Some(Err(this.fail(error))))
             }

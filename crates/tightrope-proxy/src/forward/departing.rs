@@ -10,7 +10,7 @@ use tightrope_upstream::Endpoint;
 use crate::{
     ForwardConfig, Preamble,
     error::BoxError,
-    forward::{Outgoing, Patience, Upload, head},
+    forward::{Outgoing, Pace, Upload, head},
     timeout::Credit,
     upgrade::Asked,
 };
@@ -45,11 +45,11 @@ where
             (None, None, Some(body))
         } else {
             let upload = Arc::new(Upload::new());
-            let patience = Patience {
+            let pace = Pace {
                 limit: config.request_idle_timeout,
                 credit: config.min_request_rate.map(Credit::new),
             };
-            let outgoing = Outgoing::new(body, Arc::clone(&upload), patience);
+            let outgoing = Outgoing::new(body, Arc::clone(&upload), pace);
             (Some(outgoing), Some(upload), None)
         };
         let departing = Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tightrope_upstream::{Endpoint, Failed, Picked};
+use tightrope_upstream::{Attempt, Endpoint, Failed, Patience, Picked};
 
 use crate::{
     ForwardBody, ForwardError, Preamble, Protocol, check_request, classify,
@@ -18,6 +18,7 @@ use crate::{
         service::Shared,
     },
     pool::Lent,
+    timeout::Waits,
 };
 
 /// Why there is no response.
@@ -46,9 +47,12 @@ where
     B::Error: Into<BoxError>,
 {
     let (request, mut pick) = picked.into_parts();
-    let sent = send(&shared, request, Arc::clone(pick.endpoint())).await;
+    let attempt = request.extensions().get::<Attempt>();
+    let patience = attempt.and_then(Attempt::patience).cloned();
+    let patience = patience.as_ref();
+    let sent = send(&shared, request, Arc::clone(pick.endpoint()), patience).await;
     match sent {
-        Ok(answer) => Ok(answer.into_response(&shared, pick)),
+        Ok(answer) => Ok(answer.into_response(&shared, pick, patience)),
         Err(error) => {
             pick.set_outcome(classify::of_failure(error.failure()));
             Err(error)
@@ -61,6 +65,7 @@ async fn send<B>(
     shared: &Shared,
     request: Request<B>,
     endpoint: Arc<Endpoint>,
+    patience: Option<&Patience>,
 ) -> Result<Answer, ForwardError>
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -80,7 +85,7 @@ where
     let preamble = request.extensions().get::<Preamble>().cloned();
     let lent = shared
         .pool
-        .lend(&endpoint, protocol, preamble.as_ref())
+        .lend(&endpoint, protocol, preamble.as_ref(), patience)
         .await;
     let mut loan = match lent {
         Ok(loan) => loan,
@@ -90,14 +95,18 @@ where
     loop {
         let is_reused = loan.is_reused;
         let (head, upload) = (departing.head(), departing.upload());
+        let waits = Waits {
+            head: config.head_timeout,
+            patience,
+        };
         let received = match loan.lent {
             Lent::Http1(connection, open) => {
                 let sent =
-                    http1::send(connection, is_reused, head, (outgoing, upload), config).await;
+                    http1::send(connection, is_reused, head, (outgoing, upload), waits).await;
                 sent.map(|answered| Received::Http1 { answered, open })
             }
             Lent::Http2(stream) => {
-                let sent = http2::send(stream, is_reused, head, (outgoing, upload), config);
+                let sent = http2::send(stream, is_reused, head, (outgoing, upload), waits);
                 Box::pin(sent).await.map(Received::Http2)
             }
         };
@@ -110,7 +119,7 @@ where
             Err(Ended::Refused { error, outgoing }) => (error, outgoing, false),
         };
         if may_try_here {
-            match shared.pool.lend(&endpoint, protocol, None).await {
+            match shared.pool.lend(&endpoint, protocol, None, patience).await {
                 Ok(next) => {
                     loan = next;
                     continue;

@@ -6,10 +6,10 @@ use http::{Response, request::Parts};
 use tightrope_upstream::Failure;
 
 use crate::{
-    ForwardConfig, ForwardError,
+    ForwardError,
     forward::{Outgoing, Upload, exchange::Ended},
     h1::{Connection, ReadError, WriteError, Writer},
-    timeout::poll_head_expired,
+    timeout::Waits,
 };
 
 /// The head of a response, and where it came from.
@@ -24,7 +24,7 @@ pub(super) struct Answered {
 enum Broken {
     Unwritten(WriteError),
     Unread(ReadError),
-    TimedOut,
+    TimedOut(Failure),
 }
 
 /// Sends the request with this head on `connection`, and waits for the head of the response.
@@ -33,10 +33,10 @@ pub(super) async fn send(
     is_reused: bool,
     head: &Parts,
     (outgoing, upload): (Option<Outgoing>, Option<&Upload>),
-    config: &ForwardConfig,
+    waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
     let mut writer = Writer::new(head, outgoing, connection.begin());
-    let broken = match respond(&mut connection, &mut writer, upload, config).await {
+    let broken = match respond(&mut connection, &mut writer, upload, waits).await {
         Ok((response, true)) => {
             connection.keep(writer.into_buffer());
             return Ok(Answered {
@@ -77,7 +77,7 @@ async fn respond(
     connection: &mut Connection,
     writer: &mut Writer,
     upload: Option<&Upload>,
-    config: &ForwardConfig,
+    waits: Waits<'_>,
 ) -> Result<(Response<()>, bool), Broken> {
     let (mut is_written, mut is_broken, mut interim) = (false, false, 0);
     poll_fn(|cx| {
@@ -98,8 +98,9 @@ async fn respond(
                 Poll::Pending => {}
             }
         }
-        poll_head_expired(config.head_timeout, upload, &mut connection.timer, cx)
-            .map(|()| Err(Broken::TimedOut))
+        waits
+            .poll_over(upload, &mut connection.timer, cx)
+            .map(|failure| Err(Broken::TimedOut(failure)))
     })
     .await
 }
@@ -109,7 +110,7 @@ async fn respond(
 impl From<Broken> for ForwardError {
     fn from(broken: Broken) -> Self {
         match broken {
-            Broken::TimedOut => Self::new(Failure::HeadTimeout),
+            Broken::TimedOut(failure) => Self::new(failure),
             Broken::Unread(error) => error.into(),
             Broken::Unwritten(WriteError::Io(error)) => {
                 Self::new(Failure::Reset).with_source(error)

@@ -12,11 +12,11 @@ use http::{Response, request::Parts};
 use tightrope_upstream::Failure;
 
 use crate::{
-    ForwardConfig, ForwardError,
+    ForwardError,
     forward::{Outgoing, Upload, exchange::Ended},
     h2::{self as http2, WriteError, Writer, is_unprocessed},
     pool::Stream,
-    timeout::{IdleTimer, poll_head_expired},
+    timeout::{IdleTimer, Waits},
 };
 
 /// The head of a response with what follows it, and where it came from.
@@ -32,7 +32,7 @@ enum Broken {
     Stream(::h2::Error),
     /// Why is in the upload.
     Upload,
-    TimedOut,
+    TimedOut(Failure),
 }
 
 /// Sends the request with this head on `stream`, and waits for the head of the response.
@@ -41,7 +41,7 @@ pub(super) async fn send(
     is_reused: bool,
     head: &Parts,
     (outgoing, upload): (Option<Outgoing>, Option<&Upload>),
-    config: &ForwardConfig,
+    waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
     let failed = |failure| ForwardError::new(failure);
     let request = http2::outgoing(head, stream.connection.scheme());
@@ -78,8 +78,9 @@ pub(super) async fn send(
         if let Poll::Ready(answered) = Pin::new(&mut response).poll(cx) {
             return Poll::Ready(answered.map_err(Broken::Stream));
         }
-        poll_head_expired(config.head_timeout, upload, &mut timer, cx)
-            .map(|()| Err(Broken::TimedOut))
+        waits
+            .poll_over(upload, &mut timer, cx)
+            .map(|failure| Err(Broken::TimedOut(failure)))
     });
     let broken = match broken.await {
         Ok(response) => {
@@ -97,10 +98,12 @@ pub(super) async fn send(
     }
     Err(match broken {
         Broken::Upload => Ended::Failed(failed(Failure::Local)),
-        Broken::TimedOut => {
-            // Other requests must not wait for one that is gone.
-            stream.connection.doubt();
-            Ended::Failed(failed(Failure::HeadTimeout))
+        Broken::TimedOut(failure) => {
+            if failure == Failure::HeadTimeout {
+                // Other requests must not wait for one that is gone.
+                stream.connection.doubt();
+            }
+            Ended::Failed(failed(failure))
         }
         Broken::Stream(error) if is_unprocessed(&error) => {
             let is_over = error.is_go_away();

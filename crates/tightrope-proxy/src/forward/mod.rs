@@ -22,5 +22,5 @@ pub use self::{
 };
 pub(crate) use self::{
     service::Shared,
-    upload::{First, Outgoing, Patience, Upload},
+    upload::{First, Outgoing, Pace, Upload},
 };

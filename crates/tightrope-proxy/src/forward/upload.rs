@@ -40,13 +40,13 @@ pub(crate) enum First {
 enum Inner {
     Empty,
     /// Not polled yet, so that it can be given back as what it was.
-    Unsent(Box<dyn AnyBody>, Arc<Upload>, Patience),
-    Started(Pin<Box<dyn AnyBody>>, Arc<Upload>, Patience, IdleTimer),
+    Unsent(Box<dyn AnyBody>, Arc<Upload>, Pace),
+    Started(Pin<Box<dyn AnyBody>>, Arc<Upload>, Pace, IdleTimer),
 }
 
 /// How long the client is waited for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Pace {
     /// Each time.
     pub(crate) limit: Duration,
     /// All together, where it must not be too slow.
@@ -96,14 +96,14 @@ pub(crate) struct UploadError;
 // === impl Outgoing ===
 
 impl Outgoing {
-    /// `body`, within which the client is waited for with `patience`.
-    pub(crate) fn new<B>(body: B, upload: Arc<Upload>, patience: Patience) -> Self
+    /// `body`, within which the client is waited for as `pace` says.
+    pub(crate) fn new<B>(body: B, upload: Arc<Upload>, pace: Pace) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         Self {
-            body: Inner::Unsent(Box::new(body), upload, patience),
+            body: Inner::Unsent(Box::new(body), upload, pace),
             first: None,
         }
     }
@@ -131,8 +131,8 @@ impl Outgoing {
 
     fn start(&mut self) {
         self.body = match mem::replace(&mut self.body, Inner::Empty) {
-            Inner::Unsent(body, upload, patience) => {
-                Inner::Started(Box::into_pin(body), upload, patience, IdleTimer::default())
+            Inner::Unsent(body, upload, pace) => {
+                Inner::Started(Box::into_pin(body), upload, pace, IdleTimer::default())
             }
             other => other,
         };
@@ -157,12 +157,12 @@ impl Body for Outgoing {
             }
         }
         self.start();
-        let Inner::Started(body, upload, patience, idle) = &mut self.body else {
+        let Inner::Started(body, upload, pace, idle) = &mut self.body else {
             return Poll::Ready(None);
         };
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
-                if let Some(credit) = &mut patience.credit {
+                if let Some(credit) = &mut pace.credit {
                     credit.earn(frame.data_ref().map_or(0, Bytes::len), idle.waited());
                 }
                 idle.progress();
@@ -182,8 +182,8 @@ impl Body for Outgoing {
             }
             Poll::Pending => {
                 upload.turn(Turn::Client);
-                let credit = patience.credit.as_ref();
-                let limit = credit.map_or(patience.limit, |c| c.patience(patience.limit));
+                let credit = pace.credit.as_ref();
+                let limit = credit.map_or(pace.limit, |c| c.patience(pace.limit));
                 idle.poll_expired(limit, cx).map(|()| {
                     upload.fail(ForwardError::new(Failure::DownstreamTimeout));
                     Some(Err(UploadError))
@@ -271,6 +271,11 @@ impl Upload {
             Turn::Client => limit,
             Turn::Endpoint | Turn::Over => limit.saturating_sub(state.since.elapsed()),
         }
+    }
+
+    /// Whether it is the client who is to send more.
+    pub(crate) fn awaits_client(&self) -> bool {
+        self.lock().turn == Turn::Client
     }
 
     /// Why the upload failed, if it did; told once.

@@ -243,9 +243,9 @@ mod tests {
     };
 
     use super::*;
-    use crate::forward::{Patience, Upload};
+    use crate::forward::{Pace, Upload};
 
-    const ENDLESS: Patience = Patience {
+    const ENDLESS: Pace = Pace {
         limit: Duration::MAX,
         credit: None,
     };

@@ -62,10 +62,7 @@ pub(super) async fn connect(
     match timeout(config.connect_timeout, made).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(error),
-        Err(_elapsed) => Err(ConnectError {
-            failure: Failure::ConnectTimeout,
-            source: None,
-        }),
+        Err(_elapsed) => Err(ConnectError::timed_out()),
     }
 }
 
@@ -90,6 +87,15 @@ fn tcp(stream: io::Result<TcpStream>) -> io::Result<Io> {
     let stream = stream?;
     stream.set_nodelay(true)?;
     Ok(Io::Tcp(stream))
+}
+
+impl ConnectError {
+    pub(crate) const fn timed_out() -> Self {
+        Self {
+            failure: Failure::ConnectTimeout,
+            source: None,
+        }
+    }
 }
 
 impl From<io::Error> for ConnectError {

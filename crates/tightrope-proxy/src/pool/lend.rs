@@ -1,11 +1,13 @@
 //! How a request comes by a connection.
 
 use std::{
+    future::poll_fn,
     pin::pin,
     sync::{Arc, Weak},
+    task::Poll,
 };
 
-use tightrope_upstream::{Endpoint, Failure};
+use tightrope_upstream::{Endpoint, Failure, Patience};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -49,6 +51,8 @@ enum Step {
 struct Wish<'a> {
     protocol: Protocol,
     preamble: Option<&'a Preamble>,
+    /// How long it is waited for, besides the time to connect.
+    patience: Option<&'a Patience>,
     has_waited: bool,
     /// How many connections had been made for all when it came.
     ended: Option<u64>,
@@ -68,6 +72,7 @@ impl Pool {
         endpoint: &Endpoint,
         protocol: Protocol,
         preamble: Option<&Preamble>,
+        patience: Option<&Patience>,
     ) -> Result<Loan, ForwardError> {
         let entry = self.entry(endpoint);
         if preamble.is_none()
@@ -78,6 +83,7 @@ impl Pool {
         let wish = Wish {
             protocol,
             preamble,
+            patience,
             has_waited: false,
             ended: None,
         };
@@ -91,8 +97,8 @@ impl Pool {
 impl Entry {
     /// Makes a connection or waits for one.
     async fn obtain(self: Arc<Self>, mut wish: Wish<'_>) -> Result<Loan, ForwardError> {
-        let patience = self.config.connect_timeout;
-        let mut until = Instant::now().checked_add(patience);
+        let limit = self.config.connect_timeout;
+        let mut until = Instant::now().checked_add(limit);
         let mut may_extend = true;
         loop {
             let mut changed = pin!(self.changed.notified());
@@ -105,19 +111,29 @@ impl Entry {
                 Step::Wait => {}
             }
             let _waiting = Waiting(&self);
-            match until {
-                None => changed.await,
-                Some(end) => {
-                    if timeout_at(end, changed).await.is_err() {
-                        // Whoever makes one says within its own time why it failed.
-                        if !may_extend || self.lock().making == 0 {
-                            let max = self.config.pool_max_connections;
-                            return Err(ForwardError::new(Failure::Unavailable)
-                                .with_source(Exhausted { max }));
-                        }
-                        may_extend = false;
-                        until = end.checked_add(patience);
+            let waited = async {
+                match until {
+                    None => {
+                        changed.await;
+                        Some(())
                     }
+                    Some(end) => timeout_at(end, changed).await.ok(),
+                }
+            };
+            match within(wish.patience, waited).await {
+                Some(Some(())) => {}
+                // Whoever makes one says within its own time why it failed.
+                Some(None) if may_extend && self.lock().making > 0 => {
+                    may_extend = false;
+                    until = until.and_then(|end| end.checked_add(limit));
+                }
+                None if self.lock().making > 0 => {
+                    return Err(ForwardError::new(Failure::ConnectTimeout));
+                }
+                Some(None) | None => {
+                    let max = self.config.pool_max_connections;
+                    let error = ForwardError::new(Failure::Unavailable);
+                    return Err(error.with_source(Exhausted { max }));
                 }
             }
         }
@@ -176,7 +192,9 @@ impl Entry {
 
     /// Makes a connection for this request alone.
     async fn make(&self, wish: &Wish<'_>, open: Open) -> Result<Loan, ForwardError> {
-        let made = connect(&self.address, wish.protocol, wish.preamble, &self.config).await?;
+        let made = connect(&self.address, wish.protocol, wish.preamble, &self.config);
+        let made = within(wish.patience, made).await;
+        let made = made.unwrap_or_else(|| Err(ConnectError::timed_out()))?;
         self.lock().made(&made);
         let lent = match made {
             Made::Http1(connection) => Lent::Http1(connection, open),
@@ -191,6 +209,17 @@ impl Entry {
             is_reused: false,
         })
     }
+}
+
+/// What `future` gives, unless the attempt has had its time before.
+async fn within<T>(patience: Option<&Patience>, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if patience.is_some_and(Patience::is_over) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Makes a connection for all who wait, and tells them.

@@ -39,8 +39,19 @@ impl IdleTimer {
 
     /// Nothing came: ready when that has been so for `limit`.
     pub(crate) fn poll_expired(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_expired_by(limit, None, cx)
+    }
+
+    /// The same, and ready at `latest` whatever came.
+    pub(crate) fn poll_expired_by(
+        &mut self,
+        limit: Duration,
+        latest: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
-        let Some(deadline) = since.checked_add(limit) else {
+        let ends = [since.checked_add(limit), latest];
+        let Some(deadline) = ends.into_iter().flatten().min() else {
             return Poll::Pending;
         };
         let sleep = self

@@ -5,5 +5,5 @@ mod idle;
 mod min_rate;
 mod write;
 
-pub(crate) use self::{head::poll_head_expired, idle::IdleTimer, min_rate::Credit};
+pub(crate) use self::{head::Waits, idle::IdleTimer, min_rate::Credit};
 pub use self::{min_rate::MinRate, write::WriteTimeout};
