@@ -1,6 +1,7 @@
 //! What `Retry` adds to a request whose first attempt is good, around a service that answers at once.
 //!
-//! `once` may not be sent again and is moved through; `repeatable` has its head copied.
+//! `once` may not be sent again and is moved through; `repeatable` has its head copied. `_in_time` has a
+//! limit for the request, which is told to the endpoint in a field.
 //! `cargo bench -p tightrope-benches --bench retry`
 
 use std::{
@@ -12,8 +13,8 @@ use std::{
 };
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{Method, Request, Response};
-use tightrope_retry::{Hedge, Retry, RetryLayer};
+use http::{HeaderName, Method, Request, Response};
+use tightrope_retry::{Deadlines, Hedge, Retry, RetryLayer};
 use tightrope_upstream::{Failed, Failure, TakeUnsent, Unsent};
 use tower::{Layer, Service};
 
@@ -114,6 +115,13 @@ fn first_attempt(criterion: &mut Criterion) {
     group.bench_function("repeatable", bench(layer.layer(Nothing), Method::GET));
     let unpaid = layer.clone().with_budget(None).layer(Nothing);
     group.bench_function("repeatable_without_budget", bench(unpaid, Method::GET));
+    let name = HeaderName::from_static("x-left-ms");
+    let deadlines = Deadlines::new().with_milliseconds(name).expect("a field");
+    let in_time = layer.clone().with_timeout(Duration::from_secs(1));
+    let in_time = in_time.with_deadlines(deadlines);
+    let once = in_time.layer(Nothing);
+    group.bench_function("once_in_time", bench(once.clone(), Method::POST));
+    group.bench_function("repeatable_in_time", bench(once, Method::GET));
     let hedged = layer.with_hedge(Hedge::after(Duration::from_secs(1)));
     group.bench_function("hedged", bench(hedged.layer(Nothing), Method::GET));
     group.finish();

@@ -56,13 +56,17 @@
 //! | to bound the load that this adds | [`Budget`] |
 //! | to wait in between | [`Backoff`] |
 //! | not to wait for the slowest | [`Hedge`] |
+//! | to say how long all of it may take | [`RetryLayer::with_timeout`], [`RetryLayer::with_attempt_timeout`] |
+//! | to heed and pass on how long clients wait | [`Deadlines`] |
 //!
 //! What this crate does not do: choose the endpoint, or tell what an attempt came to. A response that has
 //! begun is never taken back, so one that breaks in its body is not sent again.
 
 mod backoff;
 mod budget;
+mod deadline;
 mod error;
+mod grpc_timeout;
 mod hedge;
 mod latency;
 mod policy;
@@ -72,6 +76,9 @@ mod service;
 pub use crate::{
     backoff::{Backoff, BackoffError},
     budget::{Budget, BudgetError},
+    deadline::{DeadlineError, Deadlines},
+    error::RetryError,
+    grpc_timeout::{GrpcTimeout, GrpcTimeoutError},
     hedge::{Hedge, HedgeError},
     policy::{Condition, ConditionError, Policy, RetryOn},
     replay::Replay,

@@ -198,7 +198,7 @@ const fn is_idempotent(method: &Method) -> bool {
 }
 
 /// Whether these are the headers of a gRPC call or of the answer to one.
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
     let rest = content_type.and_then(|value| value.strip_prefix(b"application/grpc"));
     // gRPC over HTTP/2, Requests: `application/grpc`, `+proto` and the like, parameters.

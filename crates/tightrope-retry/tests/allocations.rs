@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{Method, Request, Response};
-use tightrope_retry::RetryLayer;
+use tightrope_retry::{Deadlines, RetryLayer};
 use tightrope_upstream::{Failed, Failure, TakeUnsent, Unsent};
 use tower::{Layer, Service};
 
@@ -64,11 +64,16 @@ fn allocations(layer: &RetryLayer, method: Method, body: &str) -> u64 {
 fn a_request_that_cannot_be_sent_twice_allocates_nothing() {
     let layer = RetryLayer::new();
     let once = layer.clone().with_attempts(1);
+    let heeding = layer
+        .clone()
+        .with_deadlines(Deadlines::new().with_grpc_timeout());
     for (layer, method, body) in [
         (&once, Method::GET, ""),
         (&once, Method::PUT, "body"),
         (&layer, Method::POST, ""),
         (&layer, Method::POST, "body"),
+        // Nor where deadlines are heeded and it has none. There is no runtime either, so no timer.
+        (&heeding, Method::POST, "body"),
         (&layer.clone().with_body_limit(3), Method::PUT, "body"),
     ] {
         assert_eq!(allocations(layer, method.clone(), body), 0, "{method}");

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tightrope_retry::{
-    Backoff, BackoffError, Budget, BudgetError, Condition, ConditionError, Hedge, HedgeError,
-    Replay, Retry, RetryLayer, RetryOn,
+    Backoff, BackoffError, Budget, BudgetError, Condition, ConditionError, DeadlineError,
+    Deadlines, GrpcTimeout, GrpcTimeoutError, Hedge, HedgeError, Replay, Retry, RetryError,
+    RetryLayer, RetryOn,
 };
 use tower::Service;
 
@@ -21,6 +22,11 @@ fn public_types_are_send_sync_and_unpin() {
     all::<ConditionError>();
     all::<Backoff>();
     all::<BackoffError>();
+    all::<DeadlineError>();
+    all::<Deadlines>();
+    all::<GrpcTimeout>();
+    all::<GrpcTimeoutError>();
+    all::<RetryError<String>>();
     all::<Hedge>();
     all::<HedgeError>();
     all::<Budget>();

@@ -72,7 +72,8 @@ async fn a_request_that_is_dropped_at_any_poll_leaves_nothing_behind() {
     let hedged = plain.clone().with_hedge(Hedge::after(10 * MS));
     for layer in [
         plain.with_backoff(backoff.clone()),
-        hedged.with_backoff(backoff),
+        hedged.clone().with_backoff(backoff),
+        hedged.with_attempt_timeout(25 * MS).with_timeout(100 * MS),
     ] {
         for script in &scripts {
             let mut polls = 0;

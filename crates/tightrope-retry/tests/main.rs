@@ -5,6 +5,8 @@ mod auto_traits;
 mod backoff;
 mod budget;
 mod cancel;
+mod deadlines;
+mod grpc_timeout;
 mod hedge;
 mod properties;
 mod replay;

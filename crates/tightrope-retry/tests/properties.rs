@@ -27,6 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
     let read = prop_oneof![(0_usize..4).prop_map(Read::Frames), Just(Read::All)];
     let after = prop_oneof![Just(0_u64), 1_u64..200];
     (then, read, after).prop_map(|(step, read, after)| Step {
+        queued: Duration::ZERO,
         after: Duration::from_millis(after),
         // What was never sent was not read.
         read: match step.then {

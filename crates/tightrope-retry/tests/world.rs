@@ -25,6 +25,8 @@ use tower::{Layer, Service, ServiceExt};
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) after: Duration,
+    /// How long it waits for the choice of an endpoint.
+    pub(crate) queued: Duration,
     pub(crate) read: Read,
     pub(crate) then: Then,
 }
@@ -69,6 +71,7 @@ pub(crate) fn nobody() -> Step {
 fn then(then: Then) -> Step {
     Step {
         after: Duration::ZERO,
+        queued: Duration::ZERO,
         read: Read::All,
         then,
     }
@@ -77,6 +80,10 @@ fn then(then: Then) -> Step {
 impl Step {
     pub(crate) fn after(self, after: Duration) -> Self {
         Self { after, ..self }
+    }
+
+    pub(crate) fn queued(self, queued: Duration) -> Self {
+        Self { queued, ..self }
     }
 
     pub(crate) fn reading(self, frames: usize) -> Self {
@@ -92,6 +99,8 @@ pub(crate) struct Seen {
     pub(crate) endpoint: Option<usize>,
     pub(crate) body: String,
     pub(crate) at: Duration,
+    /// What it was told of the time that is left, in `grpc-timeout` and `x-left-ms`.
+    pub(crate) left: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -213,6 +222,10 @@ where
     fn call(&mut self, mut request: Request<Replay<B>>) -> Self::Future {
         assert!(std::mem::take(&mut self.is_ready), "called before ready");
         let step = self.step();
+        let left = ["grpc-timeout", "x-left-ms"].map(|name| request.headers().get_all(name));
+        let left = left.into_iter().flatten();
+        let left = left.map(|value| value.to_str().unwrap().to_owned());
+        let patience = attempt(&request).patience().cloned();
         let number = {
             let mut seen = self.seen.lock().unwrap();
             seen.push(Seen {
@@ -220,6 +233,7 @@ where
                 endpoint: None,
                 body: String::new(),
                 at: self.start.elapsed(),
+                left: left.collect(),
             });
             seen.len() - 1
         };
@@ -228,17 +242,30 @@ where
             unsent: None,
             endpoint: None,
         };
-        let picked = match step.then {
-            Then::Nobody => None,
-            _ => self.pick(attempt(&request).tried()),
-        };
-        let Some((index, mut pick)) = picked else {
-            return Box::pin(std::future::ready(Err(fail(Failure::Unavailable))));
-        };
-        attempt(&request).goes_to(pick.endpoint().id());
-        self.seen.lock().unwrap()[number].endpoint = Some(index);
+        let world = self.clone();
         let seen = Arc::clone(&self.seen);
+        let is_nobody = matches!(step.then, Then::Nobody);
+        let choose = move |request: &Request<Replay<B>>| {
+            if is_nobody {
+                return None;
+            }
+            let (index, pick) = world.pick(attempt(request).tried())?;
+            attempt(request).goes_to(pick.endpoint().id());
+            world.seen.lock().unwrap()[number].endpoint = Some(index);
+            Some(pick)
+        };
+        let chosen = step.queued.is_zero().then(|| choose(&request));
         Box::pin(async move {
+            let picked = match chosen {
+                Some(picked) => picked,
+                None => {
+                    tokio::time::sleep(step.queued).await;
+                    choose(&request)
+                }
+            };
+            let Some(mut pick) = picked else {
+                return Err(fail(Failure::Unavailable));
+            };
             let mut left = match step.read {
                 Read::Frames(frames) => frames,
                 Read::All => usize::MAX,
@@ -255,7 +282,18 @@ where
                 left -= 1;
             }
             if !step.after.is_zero() {
-                tokio::time::sleep(step.after).await;
+                let mut answer = std::pin::pin!(tokio::time::sleep(step.after));
+                let is_over = std::future::poll_fn(|task| match answer.as_mut().poll(task) {
+                    Poll::Ready(()) => Poll::Ready(false),
+                    Poll::Pending if patience.as_ref().is_some_and(|p| p.is_over()) => {
+                        Poll::Ready(true)
+                    }
+                    Poll::Pending => Poll::Pending,
+                });
+                if is_over.await {
+                    pick.set_outcome(Outcome::Failure(Failure::HeadTimeout));
+                    return Err(fail(Failure::HeadTimeout));
+                }
             }
             match step.then {
                 Then::Answer(status, headers) => {

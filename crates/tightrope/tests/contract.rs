@@ -13,7 +13,7 @@ use tightrope::{
     proxy::rewrite::{
         AnswerBody, BodyLimitLayer, HeaderRules, HeadersLayer, HttpsLayer, PrefixLayer,
     },
-    retry::{Replay, Retry, attempt},
+    retry::{Replay, Retry, RetryError, attempt},
     upstream::{Change, Classify, EndpointSpec, Failed, Outcome, Picked, Record, Upstream},
 };
 use tightrope_test::contract::{self, Probe, ProbeError};
@@ -64,7 +64,7 @@ async fn retry_over_balance() {
         }))
     };
     let inner = |error| match error {
-        BalanceError::Inner(error) => Some(error),
+        RetryError::Inner(BalanceError::Inner(error)) => Some(error),
         _ => None,
     };
     let request = || Request::new(String::new());

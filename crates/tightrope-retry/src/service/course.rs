@@ -9,12 +9,17 @@ use tightrope_upstream::{
 };
 use tokio::time::Instant;
 
-use super::Settings;
+use super::{
+    Settings,
+    clock::{Clock, Timed},
+};
 use crate::{Hedge, Policy, Replay, backoff::Pushback, replay::Kept};
 
 /// The course of one request.
 pub(super) struct Course<P, B, T> {
     settings: Arc<Settings<P>>,
+    /// How long it may take; none: for ever.
+    clock: Option<Clock>,
     /// What further attempts are made of; none where what may have been sent is not sent again.
     spare: Option<Spare<B>>,
     /// The newest attempt, and where those before it went.
@@ -43,6 +48,10 @@ struct Spare<B> {
 pub(super) struct Way {
     to: Option<Destination>,
     is_paid: bool,
+    /// None where it has all the time.
+    time: Option<Timed>,
+    /// Whether that counts from the choice of its endpoint.
+    is_on_its_way: bool,
 }
 
 /// Who else is under way when an attempt ends.
@@ -68,12 +77,20 @@ pub(super) enum Next<T> {
 // === impl Course ===
 
 impl<P: Policy, B: Body, T> Course<P, B, T> {
-    /// The first attempt of `request`.
+    /// The course of `request`, and its first attempt unless its time is over already.
     pub(super) fn start(
         settings: &Arc<Settings<P>>,
         request: Request<B>,
-    ) -> (Self, Request<Replay<B>>, Way) {
+    ) -> (Self, Option<(Request<Replay<B>>, Way)>) {
         let (head, body) = request.into_parts();
+        let clock = match settings.limits.is_none() {
+            true => None,
+            false => {
+                let now = Instant::now();
+                let clock = settings.limits.clock(&head.headers, now);
+                clock.map(|clock| (clock, now))
+            }
+        };
         let may_repeat = settings.attempts > 1 && settings.policy.is_repeatable(&head);
         let (body, kept) = if may_repeat {
             Replay::keep(body, settings.body_limit)
@@ -89,8 +106,10 @@ impl<P: Policy, B: Body, T> Course<P, B, T> {
                 may_hedge: hedge.is_some() && !opens_tunnel(&head),
             }
         });
+        let (clock, now) = clock.unzip();
         let mut course = Self {
             settings: Arc::clone(settings),
+            clock,
             spare,
             attempt: Attempt::first(),
             is_paid: false,
@@ -99,15 +118,13 @@ impl<P: Policy, B: Body, T> Course<P, B, T> {
             held: None,
         };
         let mut request = Request::from_parts(head, body);
-        let way = match course.spare {
-            Some(_) => course.follow(&mut request),
+        let first = match (&course.spare, now) {
             // Nobody asks.
-            None => Way {
-                to: None,
-                is_paid: false,
-            },
+            (None, None) => Some(Way::unfollowed()),
+            _ => course.follow(&mut request, now),
         };
-        (course, request, way)
+        let first = first.map(|way| (request, way));
+        (course, first)
     }
 }
 
@@ -116,12 +133,30 @@ impl<P, B, T> Course<P, B, T> {
         &self.attempt
     }
 
+    /// When the request must have its response.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.clock.as_ref()?.deadline()
+    }
+
+    /// When the attempt must have it.
+    pub(super) fn expiry(&self, way: &mut Way) -> Option<Instant> {
+        let clock = self.clock.as_ref()?;
+        way.look();
+        clock.expiry(way.time.as_ref()?)
+    }
+
+    /// Whether an attempt that was not answered by the deadline speaks against its endpoint.
+    pub(super) fn blames(&self, way: &Way) -> bool {
+        let time = self.clock.as_ref().zip(way.time.as_ref());
+        way.is_known() && time.is_some_and(|(clock, time)| clock.blames(time))
+    }
+
     /// What an earlier attempt came to, if nothing else comes.
     pub(super) const fn take_held(&mut self) -> Option<T> {
         self.held.take()
     }
 
-    /// The request for the next attempt, which avoids these.
+    /// The request for the next attempt, which avoids these; none if there is no time for it.
     pub(super) fn request(
         &mut self,
         others: [&Option<Way>; 2],
@@ -137,19 +172,32 @@ impl<P, B, T> Course<P, B, T> {
             Some(Request::from_parts(spare.head.clone(), spare.body.replay()))
         };
         let mut request = self.unsent.take().or_else(copy)?;
-        let way = self.follow(&mut request);
+        let now = self.clock.is_some().then(Instant::now);
+        let way = self.follow(&mut request, now)?;
         Some((request, way))
     }
 
-    /// Names the attempt in `request`.
-    fn follow(&mut self, request: &mut Request<Replay<B>>) -> Way {
-        let (attempt, destination) = mem::take(&mut self.attempt).followed();
+    /// Names the attempt in `request`, and its time, if there is some left `now`.
+    fn follow(&mut self, request: &mut Request<Replay<B>>, now: Option<Instant>) -> Option<Way> {
+        let (mut attempt, destination) = mem::take(&mut self.attempt).followed();
+        let mut time = None;
+        if let (Some(clock), Some(now)) = (&self.clock, now) {
+            let (timed, left) = clock.begin(now)?;
+            if let Some(left) = left {
+                let deadlines = &self.settings.limits.deadlines;
+                deadlines.write(request.headers_mut(), left);
+            }
+            attempt = attempt.with_patience(timed.patience().clone());
+            time = Some(timed);
+        }
         request.extensions_mut().insert(attempt.clone());
         self.attempt = attempt;
-        Way {
+        Some(Way {
             to: Some(destination),
             is_paid: mem::take(&mut self.is_paid),
-        }
+            time,
+            is_on_its_way: false,
+        })
     }
 
     /// How long the attempt that is under way may take before another one joins it; none: it stays
@@ -159,7 +207,8 @@ impl<P, B, T> Course<P, B, T> {
         if !spare.may_hedge || !self.may_go_on() {
             return None;
         }
-        self.settings.hedge.as_ref()?.delay()
+        let delay = self.settings.hedge.as_ref()?.delay()?;
+        self.has_time_for(delay).then_some(delay)
     }
 
     /// Whether another attempt now joins `way`, which is paid for then.
@@ -192,6 +241,13 @@ impl<P, B, T> Course<P, B, T> {
         }
     }
 
+    /// The attempt on `way` is given up: what was paid for it is given back if it still waited for an endpoint.
+    pub(super) fn give_up(&self, way: &Way) {
+        if way.is_paid && !way.is_known() && !self.attempt.tried().is_empty() {
+            self.settings.refund();
+        }
+    }
+
     /// The next attempts do not go there.
     fn avoid(&mut self, endpoint: EndpointId) {
         self.attempt = mem::take(&mut self.attempt).avoiding(endpoint);
@@ -217,6 +273,11 @@ impl<P, B, T> Course<P, B, T> {
 
     fn may_go_on(&self) -> bool {
         self.attempt.number() < self.settings.attempts
+    }
+
+    /// Whether another attempt after this wait could end in time.
+    fn has_time_for(&self, wait: Duration) -> bool {
+        self.clock.as_ref().is_none_or(|clock| clock.allows(wait))
     }
 
     fn pay(&mut self) -> bool {
@@ -292,7 +353,11 @@ where
             }
         };
         match wait {
-            Some(wait) if others != Others::Next && self.may_repeat() => self.go_on(result, wait),
+            Some(wait)
+                if others != Others::Next && self.has_time_for(wait) && self.may_repeat() =>
+            {
+                self.go_on(result, wait)
+            }
             _ => self.end(result, others),
         }
     }
@@ -304,7 +369,7 @@ where
         result: Result<Response<T>, E>,
         others: Others,
     ) -> Next<Result<Response<T>, E>> {
-        if !self.may_go_on() || others == Others::Next {
+        if !self.may_go_on() || others == Others::Next || !self.has_time_for(Duration::ZERO) {
             return self.end(result, others);
         }
         self.avoid(unsent.endpoint.id().clone());
@@ -423,6 +488,39 @@ fn opens_tunnel(head: &request::Parts) -> bool {
 // === impl Way ===
 
 impl Way {
+    const fn unfollowed() -> Self {
+        Self {
+            to: None,
+            is_paid: false,
+            time: None,
+            is_on_its_way: false,
+        }
+    }
+
+    /// The attempt has had its time.
+    pub(super) fn give_up(&self) {
+        if let Some(time) = &self.time {
+            time.patience().give_up();
+        }
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.time
+            .as_ref()
+            .is_some_and(|time| time.patience().is_over())
+    }
+
+    /// Begins to count anew once its endpoint was chosen.
+    fn look(&mut self) {
+        if !self.is_on_its_way
+            && self.is_known()
+            && let Some(time) = &mut self.time
+        {
+            time.since = Instant::now();
+            self.is_on_its_way = true;
+        }
+    }
+
     fn endpoint(&self) -> Option<&EndpointId> {
         self.to.as_ref()?.endpoint()
     }

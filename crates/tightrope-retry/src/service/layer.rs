@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 use super::{Retry, Settings};
-use crate::{Backoff, Budget, Hedge, RetryOn};
+use crate::{Backoff, Budget, Deadlines, Hedge, RetryOn};
 
 /// Puts a [`Retry`] in front of a service.
 ///
@@ -16,6 +16,9 @@ use crate::{Backoff, Budget, Hedge, RetryOn};
 /// | [backoff](Self::with_backoff) | none: the next endpoint is asked at once |
 /// | [`Retry-After`](Self::with_retry_after) | up to 1 s |
 /// | [hedge](Self::with_hedge) | none |
+/// | [time of a request](Self::with_timeout) | not limited |
+/// | [time of an attempt](Self::with_attempt_timeout) | not limited |
+/// | [deadlines of clients](Self::with_deadlines) | not heeded |
 ///
 /// Services of the same layer share its budget.
 #[derive(Clone, Debug)]
@@ -51,6 +54,7 @@ impl<P> RetryLayer<P> {
             backoff,
             retry_after,
             hedge,
+            limits,
         } = self.settings;
         RetryLayer {
             settings: Settings {
@@ -61,6 +65,7 @@ impl<P> RetryLayer<P> {
                 backoff,
                 retry_after,
                 hedge,
+                limits,
             },
         }
     }
@@ -104,6 +109,53 @@ impl<P> RetryLayer<P> {
     /// within a tokio runtime that has time enabled.
     pub fn with_hedge(mut self, hedge: impl Into<Option<Hedge>>) -> Self {
         self.settings.hedge = hedge.into();
+        self
+    }
+
+    /// How long a request may take, from its call here: with all its attempts, the waits between
+    /// them, and the body of the response. None: as long as it takes. Requests must then come within a
+    /// tokio runtime that has time enabled; so they must with the next two.
+    ///
+    /// At its end the attempts that are under way are given up, and the request fails with
+    /// [`RetryError::TimedOut`](crate::RetryError::TimedOut), unless an earlier attempt
+    /// failed with an error of its own and the last one had found no endpoint yet. No wait is begun that would not
+    /// end before: the result so far goes to the client instead. With less than a millisecond left no
+    /// attempt is made.
+    ///
+    /// Of the attempts that are given up, one that had half of the time or more counts
+    /// against its endpoint as a [`HeadTimeout`](tightrope_upstream::Failure::HeadTimeout). Others
+    /// count for nobody and against nobody. The body is ended by whoever forwards it, at the
+    /// [deadline](tightrope_upstream::Patience::deadline); so `Forward` of `tightrope-proxy` does. Tunnels
+    /// are not limited.
+    pub fn with_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.limits.request = limit.into();
+        self
+    }
+
+    /// How long an attempt may take, from the choice of its endpoint to the head of its response:
+    /// connection, TLS and the sending of the request included, which must therefore be well within it. None:
+    /// as long as the service inside lets it. Where a choice has to be waited for, in a queue, that
+    /// wait may take as long once more.
+    ///
+    /// An attempt that takes longer counts against its endpoint as a
+    /// [`HeadTimeout`](tightrope_upstream::Failure::HeadTimeout) or a
+    /// [`ConnectTimeout`](tightrope_upstream::Failure::ConnectTimeout), and the request goes elsewhere
+    /// as after any of these. It counts so where the service inside asks whether the attempt is
+    /// [over](tightrope_upstream::Patience::is_over), as `Forward` does; other services are dropped, with
+    /// an outcome that counts for nobody. If it was the client who had not sent its request yet the
+    /// attempt ends as a [`DownstreamTimeout`](tightrope_upstream::Failure::DownstreamTimeout).
+    pub fn with_attempt_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.limits.attempt = limit.into();
+        self
+    }
+
+    /// Heeds what clients say of how long they wait, as far as that is shorter than the time of the
+    /// request, and tells endpoints how much is left. An attempt that ends at a client's own deadline
+    /// never counts against its endpoint: anybody could be in a hurry to have it ejected. Where
+    /// clients wait for less than an attempt may take, only a shorter
+    /// [`with_attempt_timeout`](Self::with_attempt_timeout) finds out who hangs.
+    pub fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.settings.limits.deadlines = deadlines;
         self
     }
 }

@@ -1,5 +1,6 @@
 //! The middleware.
 
+mod clock;
 mod course;
 mod future;
 mod layer;

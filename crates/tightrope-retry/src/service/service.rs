@@ -10,7 +10,7 @@ use tightrope_upstream::{Attempt, Failed, TakeUnsent};
 use tower_service::Service;
 
 use super::{Course, ResponseFuture, RetryLayer, Settings};
-use crate::{Budget, Policy, Replay, RetryOn};
+use crate::{Budget, Policy, Replay, RetryError, RetryOn};
 
 /// Sends a request again, elsewhere, where that is safe and worth it; a [`RetryLayer`] says when.
 ///
@@ -66,11 +66,11 @@ where
     B: Body,
 {
     type Response = Response<T>;
-    type Error = S::Error;
+    type Error = RetryError<S::Error>;
     type Future = ResponseFuture<S, P, B>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context).map_err(RetryError::Inner)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
@@ -78,9 +78,9 @@ where
         request.extensions_mut().remove::<Attempt>();
         self.settings.deposit();
         let spare = (self.settings.attempts > 1).then(|| self.inner.clone());
-        let (course, request, way) = Course::start(&self.settings, request);
-        let response = self.inner.call(request);
-        ResponseFuture::new(spare, course, response, way)
+        let (course, first) = Course::start(&self.settings, request);
+        let first = first.map(|(request, way)| (self.inner.call(request), way));
+        ResponseFuture::new(spare, course, first)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::clock::Limits;
 use crate::{Backoff, Budget, Hedge, RetryOn};
 
 /// What a [`RetryLayer`](super::RetryLayer) was told.
@@ -17,6 +18,7 @@ pub(super) struct Settings<P> {
     /// The longest wait that an endpoint may ask for.
     pub(super) retry_after: Duration,
     pub(super) hedge: Option<Hedge>,
+    pub(super) limits: Limits,
 }
 
 impl Default for Settings<RetryOn> {
@@ -31,6 +33,7 @@ impl Default for Settings<RetryOn> {
             backoff: None,
             retry_after: Duration::from_secs(1),
             hedge: None,
+            limits: Limits::default(),
         }
     }
 }

@@ -58,6 +58,37 @@
 //! - **Large uploads are not retried.** They would have to be kept: raise
 //!   [`with_body_limit`](crate::retry::RetryLayer::with_body_limit), and reckon with that much for each of them.
 //!
+//! # How long it may take
+//!
+//! [`RetryLayer::with_timeout`] limits a request as a whole, its response included, and
+//! [`RetryLayer::with_attempt_timeout`] each attempt until the head of its response. The timeouts of
+//! [`ForwardConfig`](crate::proxy::ForwardConfig) are about who stands still, and apply besides.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use http::HeaderName;
+//! use tightrope::retry::{Deadlines, RetryLayer};
+//!
+//! let deadlines = Deadlines::new()
+//!     .with_grpc_timeout()
+//!     .with_milliseconds(HeaderName::from_static("x-envoy-expected-rq-timeout-ms"))?;
+//! let api = RetryLayer::new()
+//!     .with_timeout(Duration::from_secs(15))
+//!     .with_attempt_timeout(Duration::from_secs(5))
+//!     .with_deadlines(deadlines);
+//! # let _ = api;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - Set the time of an attempt so that two fit into that of the request, or there is none left for a retry.
+//! - Clients may say in a header how long they wait: that shortens the time and never lengthens it, and endpoints get what
+//!   is left of it with each attempt. A client in a hurry is held against nobody, so an endpoint that hangs is found out by the time
+//!   of an attempt alone where all clients are.
+//! - Uploads count. Leave out both where large ones are expected, and let the timeouts of `ForwardConfig` see to those who stall.
+//! - Answer with [`Form`](crate::proxy::respond::Form): gRPC clients get `DEADLINE_EXCEEDED`, others 504.
+//!
 //! # From nginx
 //!
 //! | in nginx | here |
@@ -66,6 +97,7 @@
 //! | `invalid_header`, `http_503` | [`Condition::InvalidResponse`], [`Condition::Status`] |
 //! | `non_idempotent` | [`RetryOn::with_method`] for POST, LOCK and PATCH |
 //! | `proxy_next_upstream_tries 3` | [`RetryLayer::with_attempts`]; nginx's default is all servers, ours is 3 |
+//! | `proxy_next_upstream_timeout` | [`RetryLayer::with_timeout`], which ends attempts as well |
 //! | `proxy_request_buffering` | bodies are streamed, and what was sent is kept up to a bound |
 //!
 //! # From HAProxy
@@ -89,6 +121,10 @@
 //! | `retry_back_off`, `initialBackoff` | [`Backoff`](crate::retry::Backoff); none by default |
 //! | `rate_limited_retry_back_off` | [`RetryLayer::with_retry_after`] |
 //! | `hedge_policy`, `hedgingPolicy: { hedgingDelay }` | [`Hedge`](crate::retry::Hedge), two copies at a time |
+//! | `timeout` of a route | [`RetryLayer::with_timeout`]; none by default |
+//! | `per_try_timeout` | [`RetryLayer::with_attempt_timeout`] |
+//! | `grpc_timeout_header_max`, deadlines of gRPC | [`Deadlines::with_grpc_timeout`](crate::retry::Deadlines::with_grpc_timeout) with `with_timeout` |
+//! | `respect_expected_rq_timeout`, `x-envoy-expected-rq-timeout-ms` | [`Deadlines::with_milliseconds`](crate::retry::Deadlines::with_milliseconds) |
 //! | `grpc-retry-pushback-ms` | obeyed, up to the bound of `with_retry_after` |
 //!
 //! [`Condition::Reset`]: crate::retry::Condition::Reset
@@ -99,4 +135,6 @@
 //! [`RetryOn::with_method`]: crate::retry::RetryOn::with_method
 //! [`RetryOn::new`]: crate::retry::RetryOn::new
 //! [`RetryLayer::with_attempts`]: crate::retry::RetryLayer::with_attempts
+//! [`RetryLayer::with_timeout`]: crate::retry::RetryLayer::with_timeout
+//! [`RetryLayer::with_attempt_timeout`]: crate::retry::RetryLayer::with_attempt_timeout
 //! [`RetryLayer::with_retry_after`]: crate::retry::RetryLayer::with_retry_after

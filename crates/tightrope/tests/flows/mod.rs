@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod deadlines;
 mod drain;
 mod failover;
 mod leaks;
