@@ -22,7 +22,8 @@ use tightrope::{
         proxy_protocol::{Header, Version},
     },
     proxy::{
-        ForwardBody, Preamble, respond,
+        ForwardBody, Preamble,
+        respond::{self, Form},
         rewrite::{AnswerBody, BodyLimitLayer, Facts, Headers, Https, LimitedBody, Prefix},
     },
     upstream::{Failed, Fault},
@@ -175,14 +176,15 @@ impl Service<ClientRequest> for Inside {
                 }
                 let stack = site.stacks[*worker].clone();
                 let upstream = Arc::clone(site);
+                let form = Form::of(request.headers());
                 match self.max_body {
-                    Some(limit) => Box::pin(limited(stack, limit, upstream, request)),
+                    Some(limit) => Box::pin(limited(stack, limit, upstream, form, request)),
                     None => Box::pin(async move {
                         let is_rewritten = request.extensions().get::<Facts>().is_some();
                         Ok(match stack.oneshot(request).await {
                             Ok(response) if is_rewritten => from_endpoint(response),
                             Ok(response) => response.map(|body| Body::inner(Either::Left(body))),
-                            Err(error) => failed(&upstream, &error),
+                            Err(error) => failed(&upstream, form, &error),
                         })
                     }),
                 }
@@ -220,18 +222,19 @@ async fn limited(
     stack: Stack,
     limit: u64,
     site: Arc<Site>,
+    form: Form,
     request: ClientRequest,
 ) -> Result<Response<Body>, Infallible> {
     let stack = ServiceExt::<Request<LimitedBody<Incoming>>>::map_response(stack, from_endpoint);
     let limited = BodyLimitLayer::new(limit).layer(stack);
     Ok(match limited.oneshot(request).await {
         Ok(response) => response,
-        Err(error) => failed(&site, &error),
+        Err(error) => failed(&site, form, &error),
     })
 }
 
 /// The answer where none came from an endpoint. The error log says why, unless it was the client's doing.
-fn failed(site: &Site, error: &(impl Failed + std::error::Error)) -> Response<Body> {
+fn failed(site: &Site, form: Form, error: &(impl Failed + std::error::Error)) -> Response<Body> {
     if error.failure().fault() != Fault::Downstream {
         let mut reason = error.to_string();
         let mut cause = error.source();
@@ -241,7 +244,7 @@ fn failed(site: &Site, error: &(impl Failed + std::error::Error)) -> Response<Bo
         }
         tracing::warn!(upstream = %site.config.name, "no answer for a request: {reason}");
     }
-    respond::response(error).map(Body::from)
+    form.response(error).map(Body::from)
 }
 
 /// Says who answered, which layers want to know.

@@ -258,8 +258,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let snapshot = self.upstream.snapshot();
         let in_flight = snapshot.members().iter().map(|e| e.record().in_flight());
-        // What closes idle connections.
-        let tasks = usize::from(self.scene.has_rested.get());
+        // What closes idle connections, to each endpoint that has had some.
+        let tasks = ENDPOINTS * usize::from(self.scene.has_rested.get());
         in_flight.sum::<usize>() == 0
             && self.upstream.in_flight() == 0
             && self.waiting() == 0

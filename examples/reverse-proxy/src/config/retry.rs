@@ -2,9 +2,9 @@
 
 use std::{fmt::Display, time::Duration};
 
-use http::Method;
+use http::{HeaderName, Method};
 use serde::Deserialize;
-use tightrope::retry::{Backoff, Budget, Condition, Hedge, RetryLayer, RetryOn};
+use tightrope::retry::{Backoff, Budget, Condition, Deadlines, Hedge, RetryLayer, RetryOn};
 
 use super::{ConfigError, route::Size, text};
 
@@ -41,6 +41,17 @@ pub(crate) struct Retry {
     hedge_after: Option<Duration>,
     /// The same, by the share of requests that are answered by then, in percent.
     hedge_percentile: Option<u8>,
+    /// For one request, its response included; default: as long as it takes.
+    #[serde(with = "humantime_serde")]
+    request_timeout: Option<Duration>,
+    /// For one attempt, until the head of its response; default: as long as the timeouts of all
+    /// upstreams let it.
+    #[serde(with = "humantime_serde")]
+    attempt_timeout: Option<Duration>,
+    /// Whether `grpc-timeout` is heeded and passed on.
+    grpc_timeout: bool,
+    /// The field by which clients say how many milliseconds they wait; default: none.
+    deadline_header: Option<String>,
 }
 
 impl Retry {
@@ -86,7 +97,41 @@ impl Retry {
             .with_budget(budget)
             .with_backoff(backoff)
             .with_retry_after(self.retry_after)
-            .with_hedge(hedge))
+            .with_hedge(hedge)
+            .with_timeout(self.request_timeout)
+            .with_attempt_timeout(self.attempt_timeout)
+            .with_deadlines(self.deadlines()?))
+    }
+
+    fn deadlines(&self) -> Result<Deadlines, ConfigError> {
+        let fail = |what: String| Err(ConfigError(format!("retry.{what}")));
+        for (name, limit) in [
+            ("request_timeout", self.request_timeout),
+            ("attempt_timeout", self.attempt_timeout),
+        ] {
+            if limit == Some(Duration::ZERO) {
+                return fail(format!("{name} is 0s"));
+            }
+        }
+        if let (Some(all), Some(one)) = (self.request_timeout, self.attempt_timeout)
+            && one > all
+        {
+            return fail(format!(
+                "attempt_timeout: {one:?} is more than the request_timeout of {all:?}"
+            ));
+        }
+        let deadlines = match self.grpc_timeout {
+            true => Deadlines::new().with_grpc_timeout(),
+            false => Deadlines::new(),
+        };
+        let Some(name) = &self.deadline_header else {
+            return Ok(deadlines);
+        };
+        let Ok(header) = name.parse::<HeaderName>() else {
+            return fail(format!("deadline_header: `{name}` is not a header name"));
+        };
+        let deadlines = deadlines.with_milliseconds(header);
+        deadlines.or_else(|error| fail(format!("deadline_header: {error}")))
     }
 }
 
@@ -105,6 +150,10 @@ impl Default for Retry {
             retry_after: Duration::from_secs(1),
             hedge_after: None,
             hedge_percentile: None,
+            request_timeout: None,
+            attempt_timeout: None,
+            grpc_timeout: false,
+            deadline_header: None,
         }
     }
 }

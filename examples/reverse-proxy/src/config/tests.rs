@@ -7,7 +7,7 @@ use super::{Config, ConfigError};
 const FILE: &str = include_str!("../../proxy.toml");
 
 /// Settings without a default: the file shows an example.
-const WITHOUT_DEFAULT: [&str; 37] = [
+const WITHOUT_DEFAULT: [&str; 42] = [
     "certificate",
     "key",
     "names",
@@ -45,6 +45,11 @@ const WITHOUT_DEFAULT: [&str; 37] = [
     "hedge_percentile",
     "request_rate",
     "response_rate",
+    "request_timeout",
+    "attempt_timeout",
+    "deadline_header",
+    "max",
+    "max_age",
 ];
 
 #[test]

@@ -155,6 +155,29 @@ const WRONG: &[(&str, &[&str])] = &[
         &["upstream `app`", "retry.attempts is 0"],
     ),
     (
+        "[upstream.retry]\nrequest_timeout = \"0s\"",
+        &["upstream `app`", "retry.request_timeout is 0s"],
+    ),
+    (
+        "[upstream.retry]\nattempt_timeout = \"0s\"",
+        &["upstream `app`", "retry.attempt_timeout is 0s"],
+    ),
+    (
+        "[upstream.retry]\nrequest_timeout = \"1s\"\nattempt_timeout = \"1500ms\"",
+        &[
+            "upstream `app`",
+            "retry.attempt_timeout: 1.5s is more than the request_timeout of 1s",
+        ],
+    ),
+    (
+        "[upstream.retry]\ndeadline_header = \"a b\"",
+        &["upstream `app`", "retry.deadline_header: `a b`"],
+    ),
+    (
+        "[upstream.retry]\ndeadline_header = \"Content-Length\"",
+        &["upstream `app`", "retry.deadline_header: `content-length`"],
+    ),
+    (
         "[upstream.retry]\non = [\"timeout\"]",
         &["proxy.toml:7:", "`timeout`", "head_timeout"],
     ),

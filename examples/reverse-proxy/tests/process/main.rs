@@ -5,6 +5,7 @@
 mod administration;
 mod capacity;
 mod configuration;
+mod deadlines;
 mod demo;
 mod grpc;
 mod health;
