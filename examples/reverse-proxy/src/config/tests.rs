@@ -68,7 +68,7 @@ fn what_the_file_shows_as_defaults_are_the_defaults() {
     let with_defaults: String = with_defaults.collect();
     assert_eq!(Config::parse(&with_defaults), Config::parse(FILE));
     assert!(Config::parse(FILE).is_ok());
-    assert_eq!(shown, 76);
+    assert_eq!(shown, 80);
 }
 
 /// What `[forwarded]` is with these settings.
