@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     path::Path,
     rc::Rc,
     time::Duration,
@@ -46,12 +46,14 @@ pub(crate) struct Scene {
     pub(crate) new: Cell<usize>,
     pub(crate) busy: Cell<usize>,
     pub(crate) idle: Cell<usize>,
-    /// Whether any connection was ever idle.
-    pub(crate) has_rested: Cell<bool>,
+    /// The endpoints of which a connection was ever idle.
+    pub(crate) rested: RefCell<BTreeSet<usize>>,
 }
 
 /// One connection, from its endpoint.
 struct Conversation {
+    /// The number of its endpoint.
+    endpoint: usize,
     scene: Rc<Scene>,
     stream: UnixStream,
     seen: Vec<u8>,
@@ -67,13 +69,17 @@ const LONG: Duration = Duration::from_millis(100);
 
 pub(crate) const WELL: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// Accepts connections at `path`, each of which is somebody of its own.
-pub(crate) fn listen(path: &Path, scene: Rc<Scene>, entrance: Rc<RefCell<Vec<Part>>>) -> Part {
+/// Accepts connections at the endpoint with this number and path, each of which is somebody of its own.
+pub(crate) fn listen(
+    (endpoint, path): (usize, &Path),
+    scene: Rc<Scene>,
+    entrance: Rc<RefCell<Vec<Part>>>,
+) -> Part {
     let listener = UnixListener::bind(path).unwrap();
     Box::pin(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let conversation = Conversation::new(stream, &scene);
+            let conversation = Conversation::new(endpoint, stream, &scene);
             let part = async {
                 let _over = conversation.run().await;
             };
@@ -105,9 +111,10 @@ impl Scene {
 // === impl Conversation ===
 
 impl Conversation {
-    fn new(stream: UnixStream, scene: &Rc<Scene>) -> Self {
+    fn new(endpoint: usize, stream: UnixStream, scene: &Rc<Scene>) -> Self {
         scene.new.set(scene.new.get() + 1);
         Self {
+            endpoint,
             scene: Rc::clone(scene),
             stream,
             seen: Vec::new(),
@@ -137,7 +144,7 @@ impl Conversation {
             }
             self.seen.clear();
             self.becomes(|scene| &scene.idle);
-            self.scene.has_rested.set(true);
+            self.scene.rested.borrow_mut().insert(self.endpoint);
         }
     }
 

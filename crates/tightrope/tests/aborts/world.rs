@@ -96,7 +96,8 @@ impl World {
         for number in 0..ENDPOINTS {
             let path = folder.join(number.to_string());
             let entrance = Rc::clone(&stage.entrance);
-            stage.enter(listen(&path, Rc::clone(&scene), entrance), usize::MAX);
+            let part = listen((number, &path), Rc::clone(&scene), entrance);
+            stage.enter(part, usize::MAX);
             let spec = EndpointSpec::new(Address::Unix(path.into()));
             change = change.add(spec.with_max_in_flight(NonZeroU32::MIN));
         }
@@ -258,8 +259,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let snapshot = self.upstream.snapshot();
         let in_flight = snapshot.members().iter().map(|e| e.record().in_flight());
-        // What closes idle connections, to each endpoint that has had some.
-        let tasks = ENDPOINTS * usize::from(self.scene.has_rested.get());
+        // One for each endpoint closes its idle connections.
+        let tasks = self.scene.rested.borrow().len();
         in_flight.sum::<usize>() == 0
             && self.upstream.in_flight() == 0
             && self.waiting() == 0
