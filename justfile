@@ -42,6 +42,16 @@ fuzz-build:
 fuzz SECONDS:
     ./.ci/fuzz {{ SECONDS }}
 
+# What the reverse proxy keeps for 10,000 idle connections and 1,000 slow readers. Linux; ports 25100 to 25103.
+memory:
+    cargo build --release --locked -p reverse-proxy
+    cargo run --release --locked -p endurance -- memory target/release/reverse-proxy --config benches/endurance/proxy.toml
+
+# Ten minutes of mixed traffic with aborts, failures and reloads. Linux; ports 25100 to 25103.
+soak:
+    cargo build --release --locked -p reverse-proxy
+    cargo run --release --locked -p endurance -- soak target/release/reverse-proxy --config benches/endurance/proxy.toml
+
 # What a pick costs beside tower, pingora and volo, into benches/peers/results.md and the README. Needs valgrind and cmake.
 peers:
     cargo build --release --locked --manifest-path benches/peers/Cargo.toml
