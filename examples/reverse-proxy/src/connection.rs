@@ -1,6 +1,9 @@
 //! One connection of a client: which HTTP it speaks, and its requests until it ends.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, task::Poll,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use http::{
@@ -30,6 +33,7 @@ use crate::{
     access_log::LoggedBody,
     config::Config,
     place::Body,
+    rest::{self, Lent, Nap, Readable},
     server::Settings,
     streams::{HeldBody, OpenStream, Streams},
 };
@@ -50,6 +54,13 @@ pub(crate) struct Http {
 pub(crate) enum Protocol {
     Http1,
     Http2,
+}
+
+/// What becomes of a connection of HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Rest,
+    Close,
 }
 
 /// A connection, as its requests know it.
@@ -148,13 +159,13 @@ impl Http {
     pub(crate) async fn converse(
         &self,
         protocol: Protocol,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        stream: impl AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
         conversation: Conversation,
     ) {
         let address = conversation.address;
         let ended = match protocol {
             Protocol::Http1 => self.converse_http1(stream, conversation).await,
-            Protocol::Http2 => self.converse_http2(stream, conversation).await,
+            Protocol::Http2 => Box::pin(self.converse_http2(stream, conversation)).await,
         };
         if let Err(error) = ended {
             tracing::debug!(peer = %address, %error, "a connection ended");
@@ -163,30 +174,59 @@ impl Http {
 
     async fn converse_http1(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        stream: impl AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
         conversation: Conversation,
     ) -> hyper::Result<()> {
-        let stream = StrictRequests::new(stream);
+        let stream = Lent::new(StrictRequests::new(stream));
+        loop {
+            // In a box, of which nothing is left while the connection rests.
+            let next = Box::pin(self.answer_http1(stream.clone(), &conversation)).await?;
+            if next == Next::Close {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = stream.readable() => {}
+                () = self.closed(&conversation.close) => return Ok(()),
+                // As long as hyper would wait.
+                () = sleep(self.request_head.saturating_sub(rest::PAUSE)) => return Ok(()),
+            }
+        }
+    }
+
+    /// Answers requests until there are none for a while.
+    async fn answer_http1(
+        &self,
+        stream: Lent<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+        conversation: &Conversation,
+    ) -> hyper::Result<Next> {
         let tunnelled = stream.tunnelled();
+        let streams = Streams::new(usize::MAX);
         let service = service_fn(|mut request: Request<Incoming>| {
             if request.headers().contains_key(UPGRADE) {
                 request.extensions_mut().insert(tunnelled.clone());
             }
-            conversation.answer(request)
+            conversation.answer_stream(request, streams.begin())
         });
         let connection = self
             .http1
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(stream.clone()), service)
             .with_upgrades();
         let mut connection = pin!(connection);
+        let mut nap = Nap::new();
+        let next = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended.map(|()| Next::Close)),
+            Poll::Pending => nap.poll(&stream, &streams, cx).map(|()| Ok(Next::Rest)),
+        });
         tokio::select! {
-            ended = &mut connection => return ended,
+            next = next => return next,
             // What is answered from now on says that it is the last. A request that is on its way
             // while we close would be lost, so it is waited for.
             () = self.closed(&conversation.close) => {}
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        connection.await?;
+        Ok(Next::Close)
     }
 
     async fn converse_http2(
@@ -266,7 +306,11 @@ impl Conversation {
     ) -> Result<Response<HeldBody<LoggedBody<Body>>>, Infallible> {
         let is_connect = request.method() == Method::CONNECT;
         let response = self.answer(request).await?;
-        let open = match is_connect && response.status().is_success() {
+        let is_tunnel = match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => true,
+            status => is_connect && status.is_success(),
+        };
+        let open = match is_tunnel {
             true => open.into_tunnel(),
             false => open.answered(),
         };

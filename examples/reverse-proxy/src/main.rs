@@ -30,6 +30,7 @@ mod frontend;
 mod listen;
 mod place;
 mod proxy;
+mod rest;
 mod restart;
 mod server;
 mod signals;

@@ -17,10 +17,11 @@ use tightrope::{
     proxy::{ExtendedConnect, ExtendedConnectLayer, WriteTimeout},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -150,6 +151,7 @@ async fn accept(
     }
 }
 
+/// Large futures are in boxes: their space would else be kept for as long as the connection.
 async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
@@ -203,7 +205,7 @@ async fn serve(
         return match protocol {
             Ok(protocol) => {
                 let stream = WriteTimeout::new(stream, write);
-                http.converse(protocol, stream, conversation(peer)).await;
+                Box::pin(http.converse(protocol, stream, conversation(peer))).await;
             }
             Err(error) => tracing::debug!(peer = %address, %error, "no request came"),
         };
@@ -211,7 +213,7 @@ async fn serve(
     let stream = WriteTimeout::new(stream, write);
     let accepted = tokio::select! {
         biased;
-        accepted = timeout(handshake, tls.accept(stream)) => accepted,
+        accepted = Box::pin(timeout(handshake, accept_tls(&tls, stream))) => accepted,
         () = http.closed(&close) => return,
     };
     match accepted {
@@ -222,11 +224,18 @@ async fn serve(
                 _ => Protocol::Http1,
             };
             let peer = peer.with_scheme(Scheme::Https);
-            http.converse(protocol, stream, conversation(peer)).await;
+            Box::pin(http.converse(protocol, stream, conversation(peer))).await;
         }
         Ok(Err(error)) => tracing::debug!(peer = %address, %error, "no TLS was spoken"),
         Err(_elapsed) => tracing::debug!(peer = %address, "no TLS was spoken in time"),
     }
+}
+
+async fn accept_tls<S>(tls: &TlsAcceptor, stream: S) -> io::Result<Box<TlsStream<S>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    tls.accept(stream).await.map(Box::new)
 }
 
 // === impl Settings ===

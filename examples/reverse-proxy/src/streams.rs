@@ -1,4 +1,4 @@
-//! The requests of a connection of HTTP/2: whether there are any, and whether they are meant.
+//! The requests of a connection: whether there are any, and whether they are meant.
 
 use std::{
     pin::Pin,
@@ -88,12 +88,22 @@ impl Streams {
         let mut wait = first;
         loop {
             sleep(wait).await;
-            let begun = self.shared.begun.load(Ordering::Relaxed);
-            if begun == seen && self.shared.open.load(Ordering::Relaxed) == 0 {
+            let begun = self.begun();
+            if begun == seen && !self.are_open() {
                 return;
             }
             (seen, wait) = (begun, limit);
         }
+    }
+
+    /// How many there were.
+    pub(crate) fn begun(&self) -> usize {
+        self.shared.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether any is under way.
+    pub(crate) fn are_open(&self) -> bool {
+        self.shared.open.load(Ordering::Relaxed) > 0
     }
 
     /// Resolves when the client gave up too many.

@@ -64,6 +64,10 @@ impl Scanner {
         }
     }
 
+    pub(super) const fn is_between_requests(&self) -> bool {
+        matches!(self.at, Place::Start)
+    }
+
     /// Goes on with `bytes`. Where one must not pass, its index; nothing after that has a meaning.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut done = 0;

@@ -90,6 +90,12 @@ impl<T> StrictRequests<T> {
         self.tunnelled.clone()
     }
 
+    /// Whether what was read so far are whole requests, after which another may follow. Not where a tunnel began.
+    #[must_use]
+    pub fn is_between_requests(&self) -> bool {
+        !self.has_failed && !self.tunnelled.is_set() && self.scanner.is_between_requests()
+    }
+
     /// The connection inside.
     #[must_use]
     pub const fn get_ref(&self) -> &T {

@@ -80,6 +80,31 @@ async fn answers_that_follow_a_stop_are_the_last_of_their_connections() {
 }
 
 #[tokio::test]
+async fn a_connection_that_rested_carries_on_and_is_told_of_a_stop() {
+    let origin = Origin::start("blue").await;
+    let (mut idle, mut tunnel) = (None, None);
+    let proxy = stopped(&origin, "last_request = \"60s\"", async |proxy| {
+        let mut stream = kept(proxy).await;
+        let client = Client::connect(proxy.proxy()).await.unwrap();
+        // Takes longer than a connection needs to come to rest.
+        assert_eq!(proxy.get("/slow?ms=1000").await.status, 200);
+        assert!(!ask(&mut stream).await.contains("connection: close"));
+        tunnel = Some(soon(client.websocket("/ws")).await.unwrap().1);
+        assert_eq!(proxy.get("/slow?ms=1000").await.status, 200);
+        idle = Some(stream);
+    })
+    .await;
+    let mut idle = idle.unwrap();
+    assert!(ask(&mut idle).await.contains("\r\nconnection: close\r\n"));
+    closes(&mut idle).await;
+    let mut tunnel = tunnel.unwrap();
+    tunnel.write_all(b"ping").await.unwrap();
+    soon(tunnel.read_exact(&mut [0; 4])).await.unwrap();
+    tunnel.shutdown().await.unwrap();
+    assert!(proxy.ends().await.success());
+}
+
+#[tokio::test]
 async fn idle_connections_are_closed_once_no_last_request_is_waited_for() {
     let origin = Origin::start("blue").await;
     let (mut idle, mut fresh) = (None, None);
