@@ -47,7 +47,8 @@ use crate::{
     workers::Workers,
 };
 
-/// A proxy allocates and frees small pieces all the time: 15 % of its instructions with the system's allocator.
+/// A proxy allocates and frees small pieces all the time: 15 % of its instructions with the system's allocator. Without
+/// huge pages, a few of whose bytes would keep all of them.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
