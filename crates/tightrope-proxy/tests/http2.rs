@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use h2::{Reason, server::Builder};
 use http::{HeaderMap, Method, Request, Response, Version};
@@ -523,25 +521,20 @@ async fn cookies_and_other_fields_come_back_as_they_are() {
 #[tokio::test]
 async fn an_endpoint_that_no_longer_answers_gets_no_more_requests() {
     let origin = Origin::new().await;
-    let limit = Duration::from_millis(50);
-    let config = config()
-        .with_head_timeout(limit)
-        .with_connect_timeout(limit);
-    let forward = Forward::new(config);
-    let (error, mut stopped) = tokio::join!(
-        async {
-            let response = origin.call(&forward, get("/warm")).await.unwrap();
-            text(response).await;
-            origin.call(&forward, get("/")).await.unwrap_err()
-        },
-        async {
-            let mut stream = origin.accept().await.stream;
-            stream.write_all(SETTINGS).await.unwrap();
-            until_request(&mut stream, 1).await;
-            stream.write_all(NO_CONTENT).await.unwrap();
-            stream
-        }
-    );
+    let forward = forward();
+    let (response, mut stopped) = tokio::join!(origin.call(&forward, get("/warm")), async {
+        let mut stream = origin.accept().await.stream;
+        stream.write_all(SETTINGS).await.unwrap();
+        until_request(&mut stream, 1).await;
+        stream.write_all(NO_CONTENT).await.unwrap();
+        stream
+    });
+    text(response.unwrap()).await;
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    until_request(&mut stopped, 3).await;
+    tokio::time::pause();
+    let error = call.await.unwrap().unwrap_err();
+    tokio::time::resume();
     assert_eq!(error.failure(), Failure::HeadTimeout);
     let second = warm(&origin, &forward).await;
     // Nobody answered the question whether it is still there, so it is closed.
@@ -554,11 +547,14 @@ async fn an_endpoint_that_no_longer_answers_gets_no_more_requests() {
 #[tokio::test]
 async fn an_endpoint_that_is_only_slow_keeps_its_connection() {
     let origin = Origin::new().await;
-    let config = config().with_head_timeout(Duration::from_millis(50));
-    let forward = Forward::new(config);
+    let forward = forward();
     let mut http2 = warm(&origin, &forward).await;
-    let (error, asked) = tokio::join!(origin.call(&forward, get("/")), http2.next());
-    assert_eq!(error.unwrap_err().failure(), Failure::HeadTimeout);
+    let call = tokio::spawn(origin.call(&forward, get("/")));
+    let asked = http2.next().await;
+    tokio::time::pause();
+    let error = call.await.unwrap().unwrap_err();
+    tokio::time::resume();
+    assert_eq!(error.failure(), Failure::HeadTimeout);
     // The answer to the question comes.
     origin.settle().await;
     let call = tokio::spawn(origin.call(&forward, get("/")));

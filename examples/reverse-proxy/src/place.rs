@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, uri::Scheme};
 use http_body_util::{BodyExt, Either, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
@@ -179,14 +180,19 @@ impl Service<ClientRequest> for Inside {
                 let form = Form::of(request.headers());
                 match self.max_body {
                     Some(limit) => Box::pin(limited(stack, limit, upstream, form, request)),
-                    None => Box::pin(async move {
+                    // One future and not one within another: it is moved about with each request.
+                    None => {
                         let is_rewritten = request.extensions().get::<Facts>().is_some();
-                        Ok(match stack.oneshot(request).await {
-                            Ok(response) if is_rewritten => from_endpoint(response),
-                            Ok(response) => response.map(|body| Body::inner(Either::Left(body))),
-                            Err(error) => failed(&upstream, form, &error),
-                        })
-                    }),
+                        Box::pin(stack.oneshot(request).map(move |result| {
+                            Ok(match result {
+                                Ok(response) if is_rewritten => from_endpoint(response),
+                                Ok(response) => {
+                                    response.map(|body| Body::inner(Either::Left(body)))
+                                }
+                                Err(error) => failed(&upstream, form, &error),
+                            })
+                        }))
+                    }
                 }
             }
             LeadsTo::Answer(status) => {

@@ -37,7 +37,7 @@ pub(super) enum Answer {
         incoming: Incoming,
         upload: Option<Arc<Upload>>,
         /// What of the request is still to be written.
-        unwritten: Option<Box<Unwritten>>,
+        unwritten: Option<Unwritten>,
     },
     /// An upgrade that was asked for, and granted.
     Switch {
@@ -50,8 +50,8 @@ pub(super) enum Answer {
 
 /// The rest of a request.
 pub(super) enum Unwritten {
-    Http1(h1::Writer),
-    Http2(h2::Writer),
+    Http1(Box<h1::Writer>),
+    Http2(Box<h2::Writer>),
 }
 
 /// What cannot be passed on safely.
@@ -122,7 +122,7 @@ impl Answer {
                 is_reusable,
             },
             upload,
-            unwritten: unwritten.map(|writer| Box::new(Unwritten::Http1(writer))),
+            unwritten: unwritten.map(Unwritten::Http1),
         })
     }
 
@@ -148,7 +148,7 @@ impl Answer {
             response,
             incoming: Incoming::Http2(Box::new(reader)),
             upload: departing.into_asked().1,
-            unwritten: unwritten.map(|writer| Box::new(Unwritten::Http2(writer))),
+            unwritten: unwritten.map(Unwritten::Http2),
         })
     }
 
@@ -182,7 +182,7 @@ impl Answer {
                 pick.answered(outcome);
                 let mut uploading = None;
                 if let Some(unwritten) = unwritten {
-                    (incoming, uploading) = go_on(incoming, *unwritten);
+                    (incoming, uploading) = go_on(incoming, unwritten);
                 }
                 incoming.timer().progress();
                 let lease = Lease {

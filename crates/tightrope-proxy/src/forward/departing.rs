@@ -36,7 +36,7 @@ where
         request: Request<B>,
         endpoint: &Endpoint,
         config: &ForwardConfig,
-    ) -> (Self, Option<Outgoing>) {
+    ) -> (Self, Option<Box<Outgoing>>) {
         let protocol = config.upgrades.asked(&request);
         let (mut parts, body) = request.into_parts();
         let received_in = parts.version;
@@ -66,11 +66,11 @@ where
     /// hop stays away.
     pub(super) fn come_back(
         mut self,
-        outgoing: Option<Outgoing>,
+        outgoing: Option<Box<Outgoing>>,
         config: &ForwardConfig,
     ) -> Option<Request<B>> {
         head::restore(&mut self.parts, self.received_in, config);
-        let body = self.empty.or_else(|| outgoing?.into_unsent())?;
+        let body = self.empty.or_else(|| (*outgoing?).into_unsent())?;
         Some(Request::from_parts(self.parts, body))
     }
 }

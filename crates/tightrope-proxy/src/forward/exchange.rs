@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tightrope_upstream::{Attempt, Endpoint, Failed, Patience, Picked};
+use tightrope_upstream::{Attempt, Endpoint, Failed, Patience, Pick};
 
 use crate::{
     ForwardBody, ForwardError, Preamble, Protocol, check_request, classify,
@@ -28,25 +28,25 @@ pub(super) enum Ended {
     Unsent {
         error: ForwardError,
         /// The body that did not go out.
-        outgoing: Option<Outgoing>,
+        outgoing: Option<Box<Outgoing>>,
     },
     /// The endpoint takes nothing more, but did nothing of it.
     Refused {
         error: ForwardError,
-        outgoing: Option<Outgoing>,
+        outgoing: Option<Box<Outgoing>>,
     },
 }
 
-/// Forwards `picked`. Whatever happens to the future, its pick is released.
+/// Forwards `request` to the endpoint of `pick`, which is released whatever happens to the future.
 pub(crate) async fn exchange<B>(
     shared: Arc<Shared>,
-    picked: Picked<Request<B>>,
+    request: Request<B>,
+    mut pick: Pick,
 ) -> Result<Response<ForwardBody>, ForwardError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let (request, mut pick) = picked.into_parts();
     let attempt = request.extensions().get::<Attempt>();
     let patience = attempt.and_then(Attempt::patience).cloned();
     let patience = patience.as_ref();

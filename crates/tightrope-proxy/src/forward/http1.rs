@@ -17,7 +17,7 @@ pub(super) struct Answered {
     pub(super) response: Response<()>,
     pub(super) connection: Box<Connection>,
     /// What of the request is still to be written.
-    pub(super) unwritten: Option<Writer>,
+    pub(super) unwritten: Option<Box<Writer>>,
 }
 
 /// Why a connection gave no response.
@@ -32,7 +32,7 @@ pub(super) async fn send(
     mut connection: Box<Connection>,
     is_reused: bool,
     head: &Parts,
-    (outgoing, upload): (Option<Outgoing>, Option<&Upload>),
+    (outgoing, upload): (Option<Box<Outgoing>>, Option<&Upload>),
     waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
     let mut writer = Writer::new(head, outgoing, connection.begin());
@@ -49,7 +49,7 @@ pub(super) async fn send(
             return Ok(Answered {
                 response,
                 connection,
-                unwritten: Some(writer),
+                unwritten: Some(Box::new(writer)),
             });
         }
         Err(broken) => broken,

@@ -24,7 +24,7 @@ pub(super) struct Answered {
     pub(super) response: Response<RecvStream>,
     pub(super) stream: Arc<Stream>,
     /// What of the request is still to be written.
-    pub(super) unwritten: Option<Writer>,
+    pub(super) unwritten: Option<Box<Writer>>,
 }
 
 /// Why a stream gave no response.
@@ -40,7 +40,7 @@ pub(super) async fn send(
     stream: Arc<Stream>,
     is_reused: bool,
     head: &Parts,
-    (outgoing, upload): (Option<Outgoing>, Option<&Upload>),
+    (outgoing, upload): (Option<Box<Outgoing>>, Option<&Upload>),
     waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
     let failed = |failure| ForwardError::new(failure);
@@ -84,7 +84,7 @@ pub(super) async fn send(
     });
     let broken = match broken.await {
         Ok(response) => {
-            let unwritten = writer.filter(|_| !is_written);
+            let unwritten = writer.filter(|_| !is_written).map(Box::new);
             return Ok(Answered {
                 response,
                 stream,

@@ -109,6 +109,7 @@ where
     }
 
     fn call(&mut self, picked: Picked<Request<B>>) -> ResponseFuture {
-        ResponseFuture::new(exchange(Arc::clone(&self.shared), picked))
+        let (request, pick) = picked.into_parts();
+        ResponseFuture::new(exchange(Arc::clone(&self.shared), request, pick))
     }
 }

@@ -22,11 +22,12 @@ use crate::{
     timeout::{Credit, IdleTimer},
 };
 
-/// A request body as connections send it: of one type, whatever the request's own is.
+/// A request body as connections send it: of one type, whatever the request's own is. It goes about in a box, as most
+/// requests have none and should not carry its weight.
 pub(crate) struct Outgoing {
     body: Inner,
     /// What comes before the rest.
-    first: Option<First>,
+    first: Option<Box<First>>,
 }
 
 /// The first piece of a body, which was taken and given back.
@@ -97,24 +98,24 @@ pub(crate) struct UploadError;
 
 impl Outgoing {
     /// `body`, within which the client is waited for as `pace` says.
-    pub(crate) fn new<B>(body: B, upload: Arc<Upload>, pace: Pace) -> Self
+    pub(crate) fn new<B>(body: B, upload: Arc<Upload>, pace: Pace) -> Box<Self>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self {
+        Box::new(Self {
             body: Inner::Unsent(Box::new(body), upload, pace),
             first: None,
-        }
+        })
     }
 
     /// Takes back what was taken from it first.
-    pub(crate) fn give_back(&mut self, first: First) {
+    pub(crate) fn give_back(&mut self, first: Box<First>) {
         self.first = Some(first);
     }
 
     /// This, where nothing was taken from it.
-    pub(crate) fn into_whole(self) -> Option<Self> {
+    pub(crate) fn into_whole(self: Box<Self>) -> Option<Box<Self>> {
         (matches!(self.body, Inner::Unsent(..)) || self.first.is_some()).then_some(self)
     }
 
@@ -147,7 +148,7 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        match self.first.take() {
+        match self.first.take().map(|first| *first) {
             None => {}
             Some(First::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
             Some(First::End(trailers)) => {

@@ -24,9 +24,9 @@ pub(crate) struct Writer {
     /// What goes after the data.
     tail: &'static [u8],
     /// None when all of it was taken.
-    body: Option<Outgoing>,
+    body: Option<Box<Outgoing>>,
     /// What was taken of it before anything was written; it goes back if nothing is.
-    first: Option<First>,
+    first: Option<Box<First>>,
     coding: Coding,
     state: State,
 }
@@ -63,7 +63,7 @@ pub(crate) enum WriteError {
 
 impl Writer {
     /// Writes the head, by way of `buffer`, and `body`. The head must tell how long the body is.
-    pub(crate) fn new(parts: &Parts, body: Option<Outgoing>, mut buffer: Vec<u8>) -> Self {
+    pub(crate) fn new(parts: &Parts, body: Option<Box<Outgoing>>, mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         encode::head(parts, &mut buffer);
         let length = body
@@ -93,7 +93,7 @@ impl Writer {
     }
 
     /// The whole body, where nothing was written.
-    pub(crate) fn into_unsent(self) -> Option<Outgoing> {
+    pub(crate) fn into_unsent(self) -> Option<Box<Outgoing>> {
         let mut body = self.body?;
         if let Some(first) = self.first {
             body.give_back(first);
@@ -101,8 +101,13 @@ impl Writer {
         Some(body)
     }
 
+    /// Whether the first that came of the body was its end.
+    fn is_ended(&self) -> bool {
+        matches!(self.first.as_deref(), Some(First::End(_)))
+    }
+
     fn has_more(&self) -> bool {
-        self.body.is_some() && !matches!(self.first, Some(First::End(_)))
+        self.body.is_some() && !self.is_ended()
     }
 
     /// Ready when everything was written and flushed.
@@ -167,7 +172,7 @@ impl Writer {
             }
         }
         if self.state == State::New {
-            self.first = Some(First::Data(data.clone()));
+            self.first = Some(Box::new(First::Data(data.clone())));
         }
         self.data = data;
         Poll::Ready(Ok(()))
@@ -182,7 +187,7 @@ impl Writer {
             }
         }
         if self.state == State::New {
-            self.first = Some(First::End(trailers));
+            self.first = Some(Box::new(First::End(trailers)));
         } else {
             self.body = None;
         }
@@ -206,9 +211,10 @@ impl Writer {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.state = State::Written;
-        if let Some(First::End(_)) = self.first.take() {
+        if self.is_ended() {
             self.body = None;
         }
+        self.first = None;
         let head = written.min(out.len());
         self.written += head;
         let data = (written - head).min(self.data.len());

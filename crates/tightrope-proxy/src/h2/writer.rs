@@ -15,7 +15,7 @@ use crate::forward::Outgoing;
 /// Writes a body as fast as both sides allow.
 pub(crate) struct Writer {
     stream: SendStream<Bytes>,
-    body: Outgoing,
+    body: Box<Outgoing>,
     data: Bytes,
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum WriteError {
 }
 
 impl Writer {
-    pub(crate) const fn new(stream: SendStream<Bytes>, body: Outgoing) -> Self {
+    pub(crate) const fn new(stream: SendStream<Bytes>, body: Box<Outgoing>) -> Self {
         Self {
             stream,
             body,
@@ -39,7 +39,7 @@ impl Writer {
     }
 
     /// The body, as far as it was not taken.
-    pub(crate) fn into_body(self) -> Outgoing {
+    pub(crate) fn into_body(self) -> Box<Outgoing> {
         self.body
     }
 

@@ -28,10 +28,10 @@ pub(super) struct Course<P, B, T> {
     is_paid: bool,
     /// Where a connection was stale: may be tried again if nobody else is left.
     stale: Option<EndpointId>,
-    /// The request that the last attempt gave back.
-    unsent: Option<Request<Replay<B>>>,
+    /// The request that the last attempt gave back. Seldom there and large, as what follows.
+    unsent: Option<Box<Request<Replay<B>>>>,
     /// What an attempt came to, for the client if there is nothing better.
-    held: Option<T>,
+    held: Option<Box<T>>,
 }
 
 /// A copy of a request.
@@ -152,8 +152,8 @@ impl<P, B, T> Course<P, B, T> {
     }
 
     /// What an earlier attempt came to, if nothing else comes.
-    pub(super) const fn take_held(&mut self) -> Option<T> {
-        self.held.take()
+    pub(super) fn take_held(&mut self) -> Option<T> {
+        self.held.take().map(|held| *held)
     }
 
     /// The request for the next attempt, which avoids these; none if there is no time for it.
@@ -171,7 +171,7 @@ impl<P, B, T> Course<P, B, T> {
             let spare = spare.as_ref()?;
             Some(Request::from_parts(spare.head.clone(), spare.body.replay()))
         };
-        let mut request = self.unsent.take().or_else(copy)?;
+        let mut request = self.unsent.take().map(|unsent| *unsent).or_else(copy)?;
         let now = self.clock.is_some().then(Instant::now);
         let way = self.follow(&mut request, now)?;
         Some((request, way))
@@ -373,7 +373,7 @@ where
             return self.end(result, others);
         }
         self.avoid(unsent.endpoint.id().clone());
-        self.unsent = Some(unsent.request);
+        self.unsent = Some(Box::new(unsent.request));
         self.go_on(result, Duration::ZERO)
     }
 
@@ -412,7 +412,7 @@ where
             return Next::Attempt(Duration::ZERO);
         }
         // What went wrong before says more.
-        Next::Done(self.held.take().unwrap_or(result))
+        Next::Done(self.take_held().unwrap_or(result))
     }
 
     /// Whoever else was to come need not.
@@ -430,7 +430,7 @@ where
         wait: Duration,
     ) -> Next<Result<Response<T>, E>> {
         self.count();
-        self.held = Some(result);
+        self.held = Some(Box::new(result));
         Next::Attempt(wait)
     }
 
@@ -443,7 +443,7 @@ where
         if others == Others::Nobody {
             return Next::Done(result);
         }
-        self.held = Some(result);
+        self.held = Some(Box::new(result));
         Next::Wait
     }
 
