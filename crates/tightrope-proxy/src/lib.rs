@@ -56,6 +56,7 @@
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
 //! | answer a client when no response came, or with a status of your own | [`respond`] |
 //! | end transfers that are too slow, and clients that do not read | [`MinRate`], [`WriteTimeout`] |
+//! | close a connection on which the client is still sending, without losing the answer | [`LingeringStream`], [`LingeringClose`] |
 //! | feed outcomes into health and load | [`HttpClassify`] |
 //!
 //! | feature | default | adds |
@@ -82,6 +83,7 @@ mod h2;
 mod hop_by_hop;
 mod host;
 mod io;
+mod linger;
 mod pool;
 mod protocol;
 pub mod respond;
@@ -105,6 +107,7 @@ pub use crate::{
         Forward, ForwardBody, ForwardConfig, Preamble, Pseudonym, PseudonymError, ResponseFuture,
     },
     host::{HostError, HostPolicy},
+    linger::{LingeringClose, LingeringStream},
     pool::{Connections, KeepWarm},
     protocol::Protocol,
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},

@@ -3,9 +3,9 @@
 use tightrope_proxy::{
     Connections, ExactPath, ExtendedConnect, ExtendedConnectFuture, ExtendedConnectLayer, Forward,
     ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify,
-    KeepWarm, MinRate, PathPrefix, PatternError, Preamble, Protocol, Pseudonym, PseudonymError,
-    RequestError, ResponseFuture, RouteError, Routes, StrictRequests, Tunnelled, Underscores,
-    Upgrades, WriteTimeout, respond, rewrite,
+    KeepWarm, LingeringClose, LingeringStream, MinRate, PathPrefix, PatternError, Preamble,
+    Protocol, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes,
+    StrictRequests, Tunnelled, Underscores, Upgrades, WriteTimeout, respond, rewrite,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -32,6 +32,8 @@ fn public_types_can_move_between_threads() {
     sync::<MinRate>();
     sync::<PathPrefix>();
     sync::<PatternError>();
+    sync::<LingeringClose<tokio::net::TcpStream>>();
+    sync::<LingeringStream<tokio::net::TcpStream>>();
     sync::<Preamble>();
     sync::<Pseudonym>();
     sync::<PseudonymError>();

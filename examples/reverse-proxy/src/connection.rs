@@ -63,6 +63,15 @@ enum Next {
     Close,
 }
 
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Nothing is lost when it is closed at once.
+    Closed,
+    /// Its client may be sending something still, at which a socket that is closed would be reset.
+    Open,
+}
+
 /// A connection, as its requests know it.
 pub(crate) struct Conversation {
     pub(crate) settings: Arc<ArcSwap<Settings>>,
@@ -155,29 +164,40 @@ impl Http {
         sleep(self.last_request).await;
     }
 
-    /// Answers requests until the client or we have had enough.
+    /// Answers requests until the client or we have had enough, and drops the stream.
     pub(crate) async fn converse(
         &self,
         protocol: Protocol,
         stream: impl AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
         conversation: Conversation,
-    ) {
+    ) -> End {
         let address = conversation.address;
-        let ended = match protocol {
-            Protocol::Http1 => self.converse_http1(stream, conversation).await,
-            Protocol::Http2 => Box::pin(self.converse_http2(stream, conversation)).await,
+        let (ended, end) = match protocol {
+            Protocol::Http1 => {
+                let stream = Lent::new(StrictRequests::new(stream));
+                let ended = self.converse_http1(&stream, conversation).await;
+                let end = match stream.is_being_sent().await {
+                    true => End::Open,
+                    false => End::Closed,
+                };
+                (ended, end)
+            }
+            Protocol::Http2 => {
+                let ended = Box::pin(self.converse_http2(stream, conversation)).await;
+                (ended, End::Open)
+            }
         };
         if let Err(error) = ended {
             tracing::debug!(peer = %address, %error, "a connection ended");
         }
+        end
     }
 
     async fn converse_http1(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
+        stream: &Lent<impl AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static>,
         conversation: Conversation,
     ) -> hyper::Result<()> {
-        let stream = Lent::new(StrictRequests::new(stream));
         loop {
             // In a box, of which nothing is left while the connection rests.
             let next = Box::pin(self.answer_http1(stream.clone(), &conversation)).await?;

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tightrope::proxy::{StrictRequests, Tunnelled, WriteTimeout};
+use tightrope::proxy::{LingeringStream, StrictRequests, Tunnelled, WriteTimeout};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -88,6 +88,15 @@ impl<S: Readable> Lent<S> {
     pub(crate) async fn readable(&self) {
         // What is wrong shows when it is read.
         let _same = poll_fn(|cx| self.lock().stream.get_ref().poll_readable(cx)).await;
+    }
+
+    /// Whether the client has sent something that was not read, or is within a request, of which more may come.
+    pub(crate) async fn is_being_sent(&self) -> bool {
+        let is_sent = |cx: &mut Context<'_>| {
+            let stream = &self.lock().stream;
+            !stream.is_between_requests() || stream.get_ref().poll_readable(cx).is_ready()
+        };
+        poll_fn(|cx| Poll::Ready(is_sent(cx))).await
     }
 }
 
@@ -186,9 +195,9 @@ impl Nap {
 
 // === impl Readable ===
 
-impl Readable for WriteTimeout<TcpStream> {
+impl Readable for WriteTimeout<LingeringStream<TcpStream>> {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_ref().poll_read_ready(cx)
+        self.get_ref().get_ref().poll_read_ready(cx)
     }
 }
 

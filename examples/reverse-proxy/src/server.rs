@@ -14,7 +14,7 @@ use tightrope::{
         Peer, Scheme, Trust,
         proxy_protocol::{ReceiveError, Receiver},
     },
-    proxy::{ExtendedConnect, ExtendedConnectLayer, WriteTimeout},
+    proxy::{ExtendedConnect, ExtendedConnectLayer, LingeringStream, WriteTimeout},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -31,7 +31,7 @@ use tower::Layer;
 use crate::{
     access_log::AccessLog,
     config::{Config, Listener},
-    connection::{Conversation, Http, Protocol},
+    connection::{Conversation, End, Http, Protocol},
     frontend::Frontend,
     workers::Workers,
 };
@@ -202,21 +202,28 @@ async fn serve(
             protocol = http.detect(&stream) => protocol,
             () = http.closed(&close) => return,
         };
-        return match protocol {
+        match protocol {
             Ok(protocol) => {
+                let (stream, linger) = LingeringStream::new(stream);
                 let stream = WriteTimeout::new(stream, write);
-                Box::pin(http.converse(protocol, stream, conversation(peer))).await;
+                let conversation = conversation(peer);
+                let end = Box::pin(http.converse(protocol, stream, conversation)).await;
+                if end == End::Open {
+                    linger.linger().await;
+                }
             }
             Err(error) => tracing::debug!(peer = %address, %error, "no request came"),
-        };
+        }
+        return;
     };
+    let (stream, linger) = LingeringStream::new(stream);
     let stream = WriteTimeout::new(stream, write);
     let accepted = tokio::select! {
         biased;
         accepted = Box::pin(timeout(handshake, accept_tls(&tls, stream))) => accepted,
         () = http.closed(&close) => return,
     };
-    match accepted {
+    let end = match accepted {
         Ok(Ok(stream)) => {
             // RFC 9113 §3.2: over TLS HTTP/2 is agreed on by ALPN, and not otherwise.
             let protocol = match stream.get_ref().1.alpn_protocol() {
@@ -224,10 +231,20 @@ async fn serve(
                 _ => Protocol::Http1,
             };
             let peer = peer.with_scheme(Scheme::Https);
-            Box::pin(http.converse(protocol, stream, conversation(peer))).await;
+            Box::pin(http.converse(protocol, stream, conversation(peer))).await
         }
-        Ok(Err(error)) => tracing::debug!(peer = %address, %error, "no TLS was spoken"),
-        Err(_elapsed) => tracing::debug!(peer = %address, "no TLS was spoken in time"),
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %address, %error, "no TLS was spoken");
+            // An alert says why.
+            End::Open
+        }
+        Err(_elapsed) => {
+            tracing::debug!(peer = %address, "no TLS was spoken in time");
+            End::Closed
+        }
+    };
+    if end == End::Open {
+        linger.linger().await;
     }
 }
 

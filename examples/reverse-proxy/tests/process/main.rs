@@ -11,6 +11,7 @@ mod grpc;
 mod health;
 mod http2;
 mod identity;
+mod linger;
 mod outlier;
 mod program;
 mod proxy_protocol;
