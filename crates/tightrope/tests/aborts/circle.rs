@@ -2,6 +2,8 @@
 
 use std::{rc::Rc, time::Duration};
 
+use tightrope::proxy::Protocol;
+
 use super::{
     endpoint::{
         Step::{Head, Write},
@@ -14,11 +16,12 @@ use super::{
 
 #[tokio::test(start_paused = true)]
 async fn retries_do_not_wait_for_places_that_they_hold_themselves() {
-    let mut world = World::new();
+    let mut world = World::new(Protocol::Http1);
     // Each of two endpoints, with room for one request, gives a bad answer first.
     let scripts = [SICK, SICK, WELL, WELL].map(|answer| vec![Head, Write(answer)]);
     let first = Exchange {
         name: "two at a time",
+        protocol: Protocol::Http1,
         request: Asks::Get,
         scripts: scripts.to_vec(),
         full: 0,

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use h2::Reason;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -31,6 +32,18 @@ pub(crate) enum Step {
     /// Sends back what comes, until the other side ends.
     Echo,
     Close,
+    // Those of HTTP/2.
+    /// Reads the request to its end.
+    End,
+    /// Writes a head with this status.
+    Answer(u16),
+    Data(&'static str),
+    /// The last of the response.
+    Last(&'static str),
+    /// The same with a trailer.
+    Trailers,
+    Reset(Reason),
+    GoAway,
 }
 
 /// What all endpoints share.
@@ -39,7 +52,7 @@ pub(crate) struct Scene {
     /// For the requests to come, in order. After that each is answered well.
     pub(crate) scripts: RefCell<VecDeque<Vec<Step>>>,
     /// How much happens before one connection dies: a connection made, a request that comes, a
-    /// step and each byte that is written count as one.
+    /// step and each byte that is written count as one; with HTTP/2 each write counts as two.
     pub(crate) death: Cell<Option<usize>>,
     pub(crate) ticks: Cell<usize>,
     /// By what they are at.
@@ -57,15 +70,20 @@ struct Conversation {
     scene: Rc<Scene>,
     stream: UnixStream,
     seen: Vec<u8>,
-    /// Where it is counted.
-    at: fn(&Scene) -> &Cell<usize>,
+    at: At,
+}
+
+/// Where somebody is counted.
+pub(crate) struct At {
+    scene: Rc<Scene>,
+    of: fn(&Scene) -> &Cell<usize>,
 }
 
 /// The connection is over.
-struct Over;
+pub(crate) struct Over;
 
 /// How long a step may take: some wait for nothing.
-const LONG: Duration = Duration::from_millis(100);
+pub(crate) const LONG: Duration = Duration::from_millis(100);
 
 pub(crate) const WELL: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -92,7 +110,7 @@ pub(crate) fn listen(
 
 impl Scene {
     /// How much of `wanted` happens before the death that is due.
-    fn live(&self, wanted: usize) -> usize {
+    pub(crate) fn live(&self, wanted: usize) -> usize {
         let now = self.ticks.get();
         let left = self.death.get().map(|death| death.saturating_sub(now));
         let lived = wanted.min(left.unwrap_or(usize::MAX));
@@ -103,7 +121,7 @@ impl Scene {
         lived
     }
 
-    fn tick(&self) -> Result<(), Over> {
+    pub(crate) fn tick(&self) -> Result<(), Over> {
         if self.live(1) == 1 { Ok(()) } else { Err(Over) }
     }
 }
@@ -112,21 +130,13 @@ impl Scene {
 
 impl Conversation {
     fn new(endpoint: usize, stream: UnixStream, scene: &Rc<Scene>) -> Self {
-        scene.new.set(scene.new.get() + 1);
         Self {
             endpoint,
             scene: Rc::clone(scene),
             stream,
             seen: Vec::new(),
-            at: |scene| &scene.new,
+            at: At::new(scene, |scene| &scene.new),
         }
-    }
-
-    fn becomes(&mut self, at: fn(&Scene) -> &Cell<usize>) {
-        let (from, to) = ((self.at)(&self.scene), at(&self.scene));
-        from.set(from.get() - 1);
-        to.set(to.get() + 1);
-        self.at = at;
     }
 
     async fn run(mut self) -> Result<(), Over> {
@@ -135,7 +145,7 @@ impl Conversation {
             while self.seen.is_empty() {
                 self.fill().await?;
             }
-            self.becomes(|scene| &scene.busy);
+            self.at.becomes(|scene| &scene.busy);
             self.scene.tick()?;
             let script = self.scene.scripts.borrow_mut().pop_front();
             for step in script.unwrap_or_else(|| vec![Step::Head, Step::Write(WELL)]) {
@@ -143,7 +153,7 @@ impl Conversation {
                 timeout(LONG, self.play(step)).await.map_err(|_| Over)??;
             }
             self.seen.clear();
-            self.becomes(|scene| &scene.idle);
+            self.at.becomes(|scene| &scene.idle);
             self.scene.rested.borrow_mut().insert(self.endpoint);
         }
     }
@@ -172,6 +182,7 @@ impl Conversation {
                 self.write(&seen).await?;
             },
             Step::Close => return Err(Over),
+            step => unreachable!("{step:?} is of HTTP/2"),
         }
         Ok(())
     }
@@ -195,9 +206,25 @@ impl Conversation {
     }
 }
 
-impl Drop for Conversation {
+// === impl At ===
+
+impl At {
+    pub(crate) fn new(scene: &Rc<Scene>, of: fn(&Scene) -> &Cell<usize>) -> Self {
+        of(scene).set(of(scene).get() + 1);
+        Self {
+            scene: Rc::clone(scene),
+            of,
+        }
+    }
+
+    pub(crate) fn becomes(&mut self, of: fn(&Scene) -> &Cell<usize>) {
+        *self = Self::new(&self.scene, of);
+    }
+}
+
+impl Drop for At {
     fn drop(&mut self) {
-        let at = (self.at)(&self.scene);
-        at.set(at.get() - 1);
+        let count = (self.of)(&self.scene);
+        count.set(count.get() - 1);
     }
 }

@@ -1,7 +1,13 @@
 //! The kinds of exchanges.
 
+use h2::Reason;
+use tightrope::proxy::Protocol;
+
 use super::endpoint::{
-    Step::{self, Close, Echo, Hang, Head, Pause, Until, Write},
+    Step::{
+        self, Answer, Close, Data, Echo, End, GoAway, Hang, Head, Last, Pause, Reset, Trailers,
+        Until, Write,
+    },
     WELL,
 };
 
@@ -9,8 +15,10 @@ use super::endpoint::{
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) name: &'static str,
+    /// What the endpoints speak.
+    pub(crate) protocol: Protocol,
     pub(crate) request: Asks,
-    /// For the first connection that is asked, the second, and so on.
+    /// For the first connection or stream that is asked, the second, and so on.
     pub(crate) scripts: Vec<Vec<Step>>,
     /// How many endpoints are full at first.
     pub(crate) full: usize,
@@ -40,10 +48,11 @@ pub(crate) const SICK: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-lengt
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello";
 
-/// All of them.
-pub(crate) fn all() -> Vec<Exchange> {
+/// Those with endpoints that speak HTTP/1.1.
+pub(crate) fn http1() -> Vec<Exchange> {
     let ask = |name, request, scripts, comes_to| Exchange {
         name,
+        protocol: Protocol::Http1,
         request,
         scripts,
         full: 0,
@@ -177,6 +186,144 @@ pub(crate) fn all() -> Vec<Exchange> {
                 "queue with an upload",
                 Asks::Put(PIECES),
                 vec![vec![Head, Until("three"), Write(WELL)]],
+                (200, 1),
+            )
+        },
+    ]
+}
+
+/// Those with endpoints that speak HTTP/2.
+pub(crate) fn http2() -> Vec<Exchange> {
+    let ask = |name, request, scripts, comes_to| Exchange {
+        name,
+        protocol: Protocol::Http2,
+        request,
+        scripts,
+        full: 0,
+        comes_to,
+    };
+    let well = || vec![End, Answer(200), Last("ok")];
+    let sick = || vec![End, Answer(503), Last("sick")];
+    vec![
+        ask("a stream", Asks::Get, vec![well()], (200, 1)),
+        ask(
+            "a stream with trailers",
+            Asks::Get,
+            vec![vec![
+                Answer(200),
+                Data("one"),
+                Pause(2),
+                Data("two"),
+                Trailers,
+            ]],
+            (200, 1),
+        ),
+        ask(
+            "a stream that breaks",
+            Asks::Get,
+            vec![vec![
+                Answer(200),
+                Data("one"),
+                Pause(2),
+                Reset(Reason::INTERNAL_ERROR),
+            ]],
+            (200, 1),
+        ),
+        ask(
+            "upload on a stream",
+            Asks::Put(PIECES),
+            vec![well()],
+            (200, 1),
+        ),
+        ask(
+            "upload of any length on a stream",
+            Asks::Post(PIECES),
+            vec![well()],
+            (200, 1),
+        ),
+        ask(
+            "answer on a stream before the upload ended",
+            Asks::Post(PIECES),
+            vec![vec![Answer(200), Last("ok"), End]],
+            (200, 1),
+        ),
+        ask(
+            "upload while the answer comes on a stream",
+            Asks::Post(PIECES),
+            vec![vec![Answer(200), Data("one"), End, Last("two")]],
+            (200, 1),
+        ),
+        ask(
+            "upload that is not wanted any more",
+            Asks::Post(PIECES),
+            vec![vec![
+                Answer(503),
+                Last("sick"),
+                Pause(2),
+                Reset(Reason::NO_ERROR),
+            ]],
+            (503, 1),
+        ),
+        ask(
+            "retry after a reset stream",
+            Asks::Get,
+            vec![vec![Reset(Reason::INTERNAL_ERROR)], well()],
+            (200, 2),
+        ),
+        ask(
+            "retry after a refused stream",
+            Asks::Get,
+            vec![vec![Reset(Reason::REFUSED_STREAM)], well()],
+            (200, 2),
+        ),
+        ask(
+            "retry after a connection that is cut",
+            Asks::Get,
+            vec![vec![Close], well()],
+            (200, 2),
+        ),
+        ask(
+            "retry after a status on a stream",
+            Asks::Put(PIECES),
+            vec![sick(), well()],
+            (200, 2),
+        ),
+        ask(
+            "hedge that wins on a stream",
+            Asks::Get,
+            vec![vec![Hang], well()],
+            (200, 2),
+        ),
+        ask(
+            "hedge that loses on a stream",
+            Asks::Put(PIECES),
+            vec![
+                vec![End, Pause(8), Answer(200), Last("ok")],
+                vec![End, Hang],
+            ],
+            (200, 2),
+        ),
+        ask(
+            "last stream of a connection",
+            Asks::Get,
+            vec![vec![GoAway, Answer(200), Pause(2), Last("ok")]],
+            (200, 1),
+        ),
+        Exchange {
+            full: 1,
+            ..ask(
+                "retry that waits in the queue for a stream",
+                Asks::Get,
+                vec![sick()],
+                (200, 2),
+            )
+        },
+        Exchange {
+            full: 2,
+            ..ask(
+                "queue for a stream",
+                Asks::Put(PIECES),
+                vec![well()],
                 (200, 1),
             )
         },

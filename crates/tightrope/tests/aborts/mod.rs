@@ -11,6 +11,7 @@ mod count;
 mod endpoint;
 mod every_point;
 mod exchange;
+mod http2;
 mod people;
 mod stage;
 mod world;

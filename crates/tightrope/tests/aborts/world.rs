@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
+    iter,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     rc::Rc,
@@ -17,7 +18,7 @@ use tightrope::{
     balance::{Balance, Context, Describe, Queue, RoundRobin},
     forwarded::{Forwarded, ForwardedLayer, Trust},
     health::{Observe, ObserveLayer},
-    proxy::{Forward, ForwardBody, ForwardConfig, HttpClassify, respond},
+    proxy::{Forward, ForwardBody, ForwardConfig, HttpClassify, Protocol, respond},
     retry::{Backoff, Budget, Hedge, Retry, RetryLayer, attempt},
     upstream::{Address, Change, EndpointSpec, Pick, Upstream},
 };
@@ -26,8 +27,9 @@ use tower::{Layer, Service, ServiceExt};
 
 use super::{
     count::{Counted, Watchers},
-    endpoint::{Scene, listen},
+    endpoint::{self, Scene},
     exchange::Exchange,
+    http2,
     people::{Person, ask, talk},
     stage::{Fate, Stage},
 };
@@ -39,7 +41,9 @@ type Stack = Forwarded<Retry<Balance<Inner, Attempts>>>;
 pub(crate) struct World {
     pub(crate) stage: Stage,
     pub(crate) scene: Rc<Scene>,
+    protocol: Protocol,
     upstream: Upstream,
+    forward: Forward,
     stack: Stack,
     budget: Budget,
     watchers: Watchers,
@@ -84,7 +88,8 @@ const OCCUPIED: Duration = Duration::from_millis(6);
 // === impl World ===
 
 impl World {
-    pub(crate) fn new() -> Self {
+    /// Of endpoints that speak `protocol`.
+    pub(crate) fn new(protocol: Protocol) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("tightrope-aborts-{}-{number}", std::process::id());
@@ -92,19 +97,25 @@ impl World {
         std::fs::create_dir(&folder).unwrap();
         let (mut stage, scene) = (Stage::default(), Rc::new(Scene::default()));
         let upstream = Upstream::new("aborts");
-        let mut change = Change::new().limit_in_flight(NonZeroU32::new(ENDPOINTS as u32));
+        let places = places(protocol);
+        let all = NonZeroU32::new(ENDPOINTS as u32 * places.get());
+        let mut change = Change::new().limit_in_flight(all);
         for number in 0..ENDPOINTS {
             let path = folder.join(number.to_string());
             let entrance = Rc::clone(&stage.entrance);
+            let listen = match protocol {
+                Protocol::Http1 => endpoint::listen,
+                _ => http2::listen,
+            };
             let part = listen((number, &path), Rc::clone(&scene), entrance);
             stage.enter(part, usize::MAX);
             let spec = EndpointSpec::new(Address::Unix(path.into()));
-            change = change.add(spec.with_max_in_flight(NonZeroU32::MIN));
+            change = change.add(spec.with_max_in_flight(places));
         }
         upstream.apply(change).unwrap();
         let watchers = Watchers::default();
-        let forward = Forward::new(ForwardConfig::new());
-        let observe = ObserveLayer::new(watchers.clone(), HttpClassify).layer(forward);
+        let forward = Forward::new(ForwardConfig::new().with_protocol(protocol));
+        let observe = ObserveLayer::new(watchers.clone(), HttpClassify).layer(forward.clone());
         let queue = Queue::new(NonZeroUsize::new(8).unwrap(), Duration::from_secs(60));
         let balance = Balance::new(&upstream, RoundRobin::new(), Counted::new(observe))
             .with_queue(queue)
@@ -124,7 +135,9 @@ impl World {
         Self {
             stage,
             scene,
+            protocol,
             upstream,
+            forward,
             stack,
             budget,
             watchers,
@@ -186,7 +199,10 @@ impl World {
         let snapshot = self.upstream.snapshot();
         let members = snapshot.members().iter().take(endpoints);
         members
-            .filter_map(|endpoint| endpoint.pick().ok())
+            .flat_map(|endpoint| {
+                iter::repeat_with(|| endpoint.pick()).take(places(self.protocol).get() as usize)
+            })
+            .flatten()
             .collect()
     }
 
@@ -219,8 +235,9 @@ impl World {
         );
 
         // All places can be taken again.
-        let answers: Vec<_> = (0..ENDPOINTS)
-            .map(|_| self.begin(&well(), Person::Caller, Abort::NEVER))
+        let places = ENDPOINTS * places(self.protocol).get() as usize;
+        let answers: Vec<_> = (0..places)
+            .map(|_| self.begin(&well(self.protocol), Person::Caller, Abort::NEVER))
             .collect();
         let are_over = || answers.iter().all(|c| c.asker.is_over.get());
         assert!(
@@ -259,11 +276,19 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let snapshot = self.upstream.snapshot();
         let in_flight = snapshot.members().iter().map(|e| e.record().in_flight());
-        // One for each endpoint closes its idle connections.
-        let tasks = self.scene.rested.borrow().len();
+        let connections = snapshot
+            .members()
+            .iter()
+            .map(|e| self.forward.connections(e));
+        // One for each endpoint closes its idle connections, and one drives each of HTTP/2.
+        let mut tasks = self.scene.rested.borrow().len();
+        if self.protocol == Protocol::Http2 {
+            tasks += self.scene.idle.get();
+        }
         in_flight.sum::<usize>() == 0
             && self.upstream.in_flight() == 0
             && self.waiting() == 0
+            && connections.map(|c| c.streams + c.waiting).sum::<usize>() == 0
             && self.watchers.count() == 0
             && self.scene.new.get() == 0
             && self.scene.busy.get() == 0
@@ -281,20 +306,35 @@ impl World {
             .iter()
             .map(|e| e.record().in_flight())
             .collect();
+        let connections = snapshot
+            .members()
+            .iter()
+            .map(|e| self.forward.connections(e));
         format!(
-            "{in_flight:?} in flight, {} places, {} waiting, {:?} observed, {} tasks, {:?}",
+            "{in_flight:?} in flight, {} places, {} waiting, {:?} observed, {} tasks, {:?}, {:?}",
             self.upstream.in_flight(),
             self.waiting(),
             self.watchers,
             Handle::current().metrics().num_alive_tasks(),
             self.scene,
+            connections.collect::<Vec<_>>(),
         )
     }
 }
 
-fn well() -> Exchange {
+/// How many requests at a time an endpoint takes.
+const fn places(protocol: Protocol) -> NonZeroU32 {
+    match protocol {
+        Protocol::Http1 => NonZeroU32::MIN,
+        // On one connection.
+        _ => NonZeroU32::MIN.saturating_add(1),
+    }
+}
+
+fn well(protocol: Protocol) -> Exchange {
     Exchange {
         name: "afterwards",
+        protocol,
         request: super::exchange::Asks::Get,
         scripts: vec![],
         full: 0,
