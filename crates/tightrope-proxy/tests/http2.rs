@@ -563,3 +563,29 @@ async fn an_endpoint_that_is_only_slow_keeps_its_connection() {
     assert_eq!(connections(&origin, &forward).made, 1);
     drop(asked);
 }
+
+#[tokio::test]
+async fn a_new_connection_gets_no_more_requests_than_the_endpoint_takes() {
+    let origin = Origin::new().await;
+    let forward = forward();
+    let calls = ["/0", "/1"].map(|path| tokio::spawn(origin.call(&forward, get(path))));
+    let mut raw = origin.accept().await.stream;
+    // Nothing is sent before the endpoint has said how many it takes: one.
+    let mut seen = [0; 1024];
+    origin.settle().await;
+    let count = raw.read(&mut seen).await.unwrap();
+    let begun = &seen[..count];
+    assert!(begun.starts_with(b"PRI * HTTP/2.0\r\n"));
+    assert!(!begun.windows(3).any(|frame| frame == [1, 5, 0]));
+    raw.write_all(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1])
+        .await
+        .unwrap();
+    until_request(&mut raw, 1).await;
+    // The other one goes out elsewhere.
+    let mut second = accept(&origin).await;
+    second.next().await.answer("ok");
+    raw.write_all(NO_CONTENT).await.unwrap();
+    for call in calls {
+        assert!(call.await.unwrap().unwrap().status().is_success());
+    }
+}

@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::Empty;
 use tightrope_proxy::{Connections, Forward, ForwardConfig, Protocol};
 use tightrope_upstream::{Failed, Failure, TakeUnsent};
-use tokio::time::Instant;
+use tokio::{io::AsyncWriteExt, time::Instant};
 
 use crate::support::{Origin, get, http2::Http2, text};
 
@@ -244,13 +244,23 @@ async fn what_is_idle_ends_with_the_service() {
     http2.closed().await;
 }
 
+/// Settings of HTTP/2 that change nothing.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
 #[tokio::test]
 async fn connections_are_there_before_they_are_asked_for() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let origin = Origin::new().await;
         let forward = Forward::new(ForwardConfig::new().with_protocol(protocol));
         let warm = forward.keep_warm(&origin.upstream, 2);
-        let peers = (origin.accept().await, origin.accept().await);
+        let greeted = async || {
+            let mut stream = origin.accept().await.stream;
+            if protocol == Protocol::Http2 {
+                stream.write_all(SETTINGS).await.unwrap();
+            }
+            stream
+        };
+        let peers = (greeted().await, greeted().await);
         while connections(&origin, &forward).idle < 2 {
             tokio::task::yield_now().await;
         }
@@ -258,7 +268,10 @@ async fn connections_are_there_before_they_are_asked_for() {
         assert_eq!((counts.open, counts.made), (2, 2));
         // Once one is gone another comes, as long as it is wanted.
         drop(peers.0);
-        let third = origin.accept().await;
+        let third = greeted().await;
+        while connections(&origin, &forward).made < 3 {
+            tokio::task::yield_now().await;
+        }
         drop(warm);
         drop((peers.1, third));
         origin.settle().await;

@@ -87,8 +87,8 @@ impl ForwardConfig {
         }
     }
 
-    /// How long a connection may take to be made, the look-up of a name and the handshake of TLS
-    /// included, and how long a request waits for one to come free where there are
+    /// How long a connection may take to be made, the look-up of a name, the handshake of TLS and
+    /// the settings of an endpoint of HTTP/2 included, and how long a request waits for one to come free where there are
     /// [as many as there may be](Self::with_max_connections_per_endpoint). Default 1 s: one lost packet is made good for within it on most networks, and
     /// another endpoint is near.
     pub const fn with_connect_timeout(mut self, limit: Duration) -> Self {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::{Future, pending, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{
-    Ping, PingPong,
+    Ping, PingPong, Reason,
     client::{self, SendRequest},
 };
 use http::uri::Scheme;
@@ -60,7 +60,8 @@ const MAX_HEAD: u32 = 128 * 1024;
 // === impl Connection ===
 
 impl Connection {
-    /// Begins to speak HTTP/2 on `io`. An endpoint that is asked whether it is still there has `patience` to answer.
+    /// Begins to speak HTTP/2 on `io`, until the endpoint has said how many requests it takes at a time. One that
+    /// is asked whether it is still there has `patience` to answer.
     ///
     /// Must be called within a runtime.
     pub(crate) async fn start(io: Io, patience: Duration) -> Result<Self, h2::Error> {
@@ -70,9 +71,17 @@ impl Connection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD)
-            .initial_max_send_streams(MAX_STREAMS)
+            .initial_max_send_streams(0)
             .handshake(io)
             .await?;
+        // Before it is told the limit, a client would send more than the endpoint takes.
+        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Err(Reason::NO_ERROR.into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending if requests.current_max_send_streams() == 0 => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await?;
         let doubt = Arc::new(Doubt::default());
         let pings = connection.ping_pong();
         let asking = Arc::clone(&doubt);
