@@ -57,7 +57,8 @@ pub(crate) fn acceptor(certificates: &[Certificate]) -> Result<Option<TlsAccepto
         .map_err(|error| ConfigError(format!("tls: {error}")))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ByName { first, named }));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // As one that is not named is refused, also the version that no browser speaks any more.
+    config.alpn_protocols = ["h2", "http/1.1", "http/1.0"].map(Into::into).into();
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 

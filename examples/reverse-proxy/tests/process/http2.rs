@@ -110,9 +110,10 @@ async fn a_tls_listener_speaks_what_alpn_agrees_on() {
     let answer = text(get(&mut speak(stream).await, "/echo").await).await;
     assert!(answer.contains("x-forwarded-proto: https"), "{answer}");
 
-    let stream = connect(port, "shop.test", &trusted, &["http/1.1"]).await;
-    let stream = stream.unwrap();
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    for old in ["http/1.1", "http/1.0"] {
+        let stream = connect(port, "shop.test", &trusted, &[old]).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(old.as_bytes()));
+    }
     assert!(connect(port, "shop.test", &trusted, &["h3"]).await.is_err());
 }
 
