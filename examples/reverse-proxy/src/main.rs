@@ -56,14 +56,13 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // One line that names the flag and the value; the rest is a hint to use --help.
+            // One line that names the flag, the value and those it may have; the rest is a hint to use --help.
             let text = error.to_string();
-            return refuse(
-                text.lines()
-                    .next()
-                    .unwrap_or_default()
-                    .trim_start_matches("error: "),
-            );
+            let mut lines = text.lines().map(str::trim);
+            let first = lines.next().unwrap_or_default();
+            let values = lines.find(|line| line.starts_with("[possible values"));
+            let said = [first.trim_start_matches("error: "), values.unwrap_or("")].join(" ");
+            return refuse(said.trim_end());
         }
         Err(help) => {
             let _closed = help.print();

@@ -227,11 +227,11 @@ impl Config {
     /// Parses and checks a text. The error begins with the line, where one is to blame.
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| {
-                text[..span.start.min(text.len())].matches('\n').count() + 1
-            });
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text[..start].matches('\n').count() + 1;
+            let key = key(text, start).map_or(String::new(), |key| format!("{key}: "));
             let message = error.message().lines().collect::<Vec<_>>().join(" ");
-            ConfigError(format!("{line}: {message}"))
+            ConfigError(format!("{line}: {key}{message}"))
         })?;
         config
             .check()
@@ -333,6 +333,12 @@ impl Config {
         self.limits.check()?;
         self.http2.check()
     }
+}
+
+/// The key on whose line something is wrong with the value at `start`.
+fn key(text: &str, start: usize) -> Option<&str> {
+    let line = text[..start].rsplit('\n').next()?;
+    Some(line.split_once('=')?.0.trim())
 }
 
 impl Admin {

@@ -268,8 +268,8 @@ fn who_must_send_a_proxy_header_is_checked_by_name() {
     let words = listener("", "proxy_protocol = \"0s\"").unwrap_err().0;
     assert_eq!(words, " timeouts.proxy_protocol is 0");
     for (value, part) in [
-        ("[\"10.0.0.0/33\"]", "6: `10.0.0.0/33`"),
-        ("[\"everybody\"]", "6: `everybody`"),
+        ("[\"10.0.0.0/33\"]", "6: proxy_protocol: `10.0.0.0/33`"),
+        ("[\"everybody\"]", "6: proxy_protocol: `everybody`"),
         ("true", "6: "),
     ] {
         let words = listener(&format!("proxy_protocol = {value}"), "")

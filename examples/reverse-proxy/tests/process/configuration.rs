@@ -12,9 +12,12 @@ const ENDPOINT: &str = "[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"\n";
 const WRONG: &[(&str, &[&str])] = &[
     (
         "strategy = \"fastest\"",
-        &["proxy.toml:6:", "`fastest`", "round_robin"],
+        &["proxy.toml:6: strategy: ", "`fastest`", "round_robin"],
     ),
-    ("colour = \"blue\"", &["proxy.toml:6:", "`colour`"]),
+    (
+        "colour = \"blue\"",
+        &["proxy.toml:6: unknown field `colour`"],
+    ),
     (
         "[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"\n[[upstream.endpoint]]\naddress = \"127.0.0.1:1\"",
         &["upstream `app`", "`127.0.0.1:1`", "twice"],
@@ -148,7 +151,14 @@ const WRONG: &[(&str, &[&str])] = &[
     ("[timeouts]\nconnect = \"0s\"", &["timeouts.connect"]),
     ("[limits]\nhead_bytes = 100", &["limits.head_bytes", "100"]),
     ("[limits]\nheaders = 0", &["limits.headers is 0"]),
-    ("[limits]\nrequest_rate = 0", &["proxy.toml:7:", "nonzero"]),
+    (
+        "[limits]\nrequest_rate = 0",
+        &["proxy.toml:7: request_rate: ", "`0`", "nonzero"],
+    ),
+    (
+        "[timeouts]\nwrite = 5",
+        &["proxy.toml:7: write: ", "`5`", "a duration"],
+    ),
     ("[timeouts]\nwrite = \"0s\"", &["timeouts.write is 0"]),
     (
         "[upstream.retry]\nattempts = 0",
@@ -179,7 +189,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     (
         "[upstream.retry]\non = [\"timeout\"]",
-        &["proxy.toml:7:", "`timeout`", "head_timeout"],
+        &["proxy.toml:7: on: ", "`timeout`", "head_timeout"],
     ),
     (
         "[upstream.retry]\nbudget = 101",
@@ -379,7 +389,10 @@ async fn wrong_arguments_are_refused_in_one_line() {
         ),
         (&["--workers", "0"], &["--workers", "0"]),
         (&["--workers", "1025"], &["--workers", "1025", "1024"]),
-        (&["--runtime", "lone"], &["--runtime", "lone"]),
+        (
+            &["--runtime", "lone"],
+            &["--runtime", "lone", "per-worker, shared"],
+        ),
         (
             &["--config", "a.toml", "--listen", "127.0.0.1:0"],
             &["--config", "--listen"],
