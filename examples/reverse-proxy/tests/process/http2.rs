@@ -23,7 +23,7 @@ use super::{
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 
 /// Begins to speak HTTP/2 on `stream`.
-async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Sender {
+pub(super) async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Sender {
     let begun = handshake(TokioExecutor::new(), TokioIo::new(stream));
     let (sender, connection) = soon(begun).await.unwrap();
     // Whoever waits for an answer is told of the error.
@@ -38,7 +38,7 @@ pub(super) async fn client(proxy: &Program) -> Sender {
     speak(TcpStream::connect(proxy.proxy()).await.unwrap()).await
 }
 
-fn request(path: &str) -> Request<Full<Bytes>> {
+pub(super) fn request(path: &str) -> Request<Full<Bytes>> {
     let target = format!("http://app.test{path}");
     Request::get(target).body(Full::default()).unwrap()
 }
@@ -48,7 +48,7 @@ pub(super) async fn get(sender: &mut Sender, path: &str) -> Response<Incoming> {
     soon(sender.send_request(request(path))).await.unwrap()
 }
 
-async fn text(response: Response<Incoming>) -> String {
+pub(super) async fn text(response: Response<Incoming>) -> String {
     let body = soon(response.into_body().collect()).await.unwrap();
     String::from_utf8(body.to_bytes().into()).unwrap()
 }

@@ -5,15 +5,28 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use futures_util::future::join_all;
 use tightrope_test::{Client, Origin};
+use tokio::net::TcpStream;
 
-use super::program::{Program, file, free_port, get, kill, soon};
+use super::{
+    http2,
+    program::{Program, file, free_port, get, kill, soon},
+};
 
 struct Load {
     address: std::net::SocketAddr,
     answered: AtomicUsize,
+    /// How many connections of HTTP/2 took no more.
+    renewed: AtomicUsize,
     is_over: AtomicBool,
 }
+
+const RESTARTS: usize = 10;
+
+/// How many clients speak HTTP/2, and how much each asks at a time.
+const HTTP2_CLIENTS: usize = 2;
+const AT_A_TIME: usize = 4;
 
 impl Load {
     /// Asks until it is over, on connections that are kept as long as the server wants or not at all.
@@ -26,6 +39,35 @@ impl Load {
             if !keep || answer.headers.contains_key("connection") {
                 client = Client::connect(self.address).await.unwrap();
             }
+        }
+    }
+
+    /// The same over HTTP/2, some requests at a time, on a connection that is kept until it takes no more.
+    async fn run_http2(self: Arc<Self>) {
+        loop {
+            let stream = TcpStream::connect(self.address).await.unwrap();
+            let mut client = http2::speak(stream).await;
+            while client.ready().await.is_ok() {
+                if self.is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let asked = (0..AT_A_TIME).map(|_| client.try_send_request(http2::request("/")));
+                for answer in join_all(asked).await {
+                    let answer = match answer {
+                        Ok(answer) => answer,
+                        Err(mut error) => {
+                            // GOAWAY was first: nothing of the request was sent, and it is asked again.
+                            let unsent = error.take_message();
+                            assert!(unsent.is_some(), "{:?}", error.into_error());
+                            continue;
+                        }
+                    };
+                    assert_eq!(answer.status(), 200);
+                    assert_eq!(http2::text(answer).await, "blue");
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            self.renewed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -74,14 +116,16 @@ async fn ten_restarts(runtime: &str) {
     let load = Arc::new(Load {
         address: program.proxy(),
         answered: AtomicUsize::new(0),
+        renewed: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
     });
-    let clients: Vec<_> = [true, true, true, false, false]
+    let mut clients: Vec<_> = [true, true, true, false, false]
         .map(|keep| tokio::spawn(Arc::clone(&load).run(keep)))
         .into();
+    clients.extend((0..HTTP2_CLIENTS).map(|_| tokio::spawn(Arc::clone(&load).run_http2())));
 
     let mut id = program.id();
-    for _ in 0..10 {
+    for _ in 0..RESTARTS {
         soon(load.goes_on()).await;
         kill("USR2", id).await;
         let started = process(&program.says("a new process was started").await);
@@ -96,6 +140,8 @@ async fn ten_restarts(runtime: &str) {
     for client in clients {
         soon(client).await.unwrap();
     }
+    let renewed = load.renewed.load(Ordering::Relaxed);
+    assert!(renewed >= RESTARTS, "{renewed}");
     kill("TERM", id).await;
     // The log is closed when the last of eleven processes has ended.
     program.says_no_more().await;
