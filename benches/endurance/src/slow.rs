@@ -93,7 +93,11 @@ async fn read_http2() -> io::Result<()> {
         let request = request.body(Empty::<Bytes>::new());
         let response = send.send_request(request.map_err(io::Error::other)?);
         tasks.spawn(async move {
-            let mut body = response.await.map_err(io::Error::other)?.into_body();
+            let response = response.await.map_err(io::Error::other)?;
+            if response.status() != 200 {
+                return Err(io::Error::other(response.status().to_string()));
+            }
+            let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
                 frame.map_err(io::Error::other)?;
                 sleep(PAUSE * 50).await;
