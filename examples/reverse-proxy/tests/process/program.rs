@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     process::{ExitStatus, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -215,9 +216,24 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap()
 }
 
-/// A port that nobody listens on, as far as the system knows.
+/// A port that nobody listens on, and another one each time. Not one of those that the system gives to whoever asks
+/// for any: before the program listens on it a connection of another test might have it.
 pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() % u32::from(COUNT);
+    loop {
+        // Relaxed: only that no two are the same matters.
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let offset = (start + u32::from(taken)) % u32::from(COUNT);
+        let port = FIRST + u16::try_from(offset).map_err(io::Error::other)?;
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_free) => return Ok(port),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A file with `text` in it, which is gone with the folder.
