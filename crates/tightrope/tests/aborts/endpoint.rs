@@ -22,7 +22,7 @@ use super::stage::Part;
 pub(crate) enum Step {
     /// Reads its head.
     Head,
-    /// Reads on until there is this at the end.
+    /// Reads on until there is this.
     Until(&'static str),
     Write(&'static str),
     /// Waits for this many milliseconds.
@@ -70,6 +70,8 @@ struct Conversation {
     scene: Rc<Scene>,
     stream: UnixStream,
     seen: Vec<u8>,
+    /// What belongs to the next request.
+    next: Vec<u8>,
     at: At,
 }
 
@@ -135,6 +137,7 @@ impl Conversation {
             scene: Rc::clone(scene),
             stream,
             seen: Vec::new(),
+            next: Vec::new(),
             at: At::new(scene, |scene| &scene.new),
         }
     }
@@ -152,7 +155,7 @@ impl Conversation {
                 self.scene.tick()?;
                 timeout(LONG, self.play(step)).await.map_err(|_| Over)??;
             }
-            self.seen.clear();
+            self.seen = std::mem::take(&mut self.next);
             self.at.becomes(|scene| &scene.idle);
             self.scene.rested.borrow_mut().insert(self.endpoint);
         }
@@ -166,9 +169,16 @@ impl Conversation {
                 }
             }
             Step::Until(end) => {
-                while !self.seen.ends_with(end.as_bytes()) {
-                    self.fill().await?;
-                }
+                let end = end.as_bytes();
+                let at = loop {
+                    let found = self.seen.windows(end.len()).position(|part| part == end);
+                    match found {
+                        Some(at) => break at,
+                        None => self.fill().await?,
+                    }
+                };
+                // The next request may have come with it: the answer was there before.
+                self.next = self.seen.split_off(at + end.len());
             }
             Step::Write(text) => self.write(text.as_bytes()).await?,
             Step::Pause(ms) => sleep(Duration::from_millis(ms)).await,
