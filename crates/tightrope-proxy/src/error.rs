@@ -49,6 +49,15 @@ impl ForwardError {
         }
     }
 
+    /// That of a connection which several requests waited for.
+    pub(crate) fn told(error: Arc<ConnectError>) -> Self {
+        let this = Self::new(error.failure);
+        match error.source {
+            Some(_) => this.with_source(error),
+            None => this,
+        }
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.inner.source = Some(source.into());
         self
@@ -76,17 +85,6 @@ impl ForwardError {
                 | Failure::BodyTimeout
                 | Failure::DownstreamTimeout
         )
-    }
-}
-
-impl ForwardError {
-    /// That of a connection which several requests waited for.
-    pub(crate) fn told(error: Arc<ConnectError>) -> Self {
-        let this = Self::new(error.failure);
-        match error.source {
-            Some(_) => this.with_source(error),
-            None => this,
-        }
     }
 }
 

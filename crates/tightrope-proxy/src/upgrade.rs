@@ -140,7 +140,7 @@ impl Tunnels {
     }
 
     /// Joins both sides until they are done, and holds `pick` and the place of the connection as long.
-    pub(crate) fn spawn(&self, asked: Asked, endpoint: Tunnel, (mut pick, open): (Pick, Open)) {
+    pub(crate) fn spawn(&self, asked: Asked, endpoint: Tunnel, mut pick: Pick, open: Open) {
         // It switched protocols, which was its part.
         pick.set_outcome(Outcome::Success);
         let idle_timeout = self.idle_timeout;

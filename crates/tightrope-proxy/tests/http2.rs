@@ -7,7 +7,7 @@ use h2::{Reason, server::Builder};
 use http::{HeaderMap, Method, Request, Response, Version};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
-use tightrope_proxy::{Connections, Forward, ForwardConfig, Protocol};
+use tightrope_proxy::{Forward, ForwardConfig, Protocol};
 use tightrope_upstream::{Failed, Failure, TakeUnsent};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,10 +28,6 @@ async fn accept(origin: &Origin) -> Http2 {
     Http2::accept(origin.accept().await.stream).await
 }
 
-fn connections(origin: &Origin, forward: &Forward) -> Connections {
-    forward.connections(&origin.upstream.snapshot().members()[0])
-}
-
 /// One request with one response, after which the connection is open and carries nothing.
 async fn warm(origin: &Origin, forward: &Forward) -> Http2 {
     let (response, http2) = tokio::join!(origin.call(forward, get("/warm")), async {
@@ -41,6 +37,13 @@ async fn warm(origin: &Origin, forward: &Forward) -> Http2 {
     });
     assert_eq!(text(response.unwrap()).await, "ok");
     http2
+}
+
+/// An endpoint, and a service with an open connection to it that carries nothing.
+async fn warmed() -> (Origin, Forward, Http2) {
+    let (origin, forward) = (Origin::new().await, forward());
+    let http2 = warm(&origin, &forward).await;
+    (origin, forward, http2)
 }
 
 #[tokio::test]
@@ -156,7 +159,7 @@ async fn requests_share_a_connection_until_there_is_no_room_on_it() {
     let (one, two) = (first.next().await, first.next().await);
     let mut second = accept(&origin).await;
     let three = second.next().await;
-    let counts = connections(&origin, &forward);
+    let counts = origin.connections(&forward);
     assert_eq!(
         (counts.open, counts.http2, counts.streams, counts.made),
         (2, 2, 3, 2)
@@ -167,7 +170,7 @@ async fn requests_share_a_connection_until_there_is_no_room_on_it() {
     for call in calls {
         assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
     }
-    let counts = connections(&origin, &forward);
+    let counts = origin.connections(&forward);
     assert_eq!((counts.idle, counts.streams, counts.waiting), (2, 0, 0));
 }
 
@@ -185,7 +188,7 @@ async fn requests_that_come_together_wait_for_one_connection() {
     for call in calls {
         assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
     }
-    assert_eq!(connections(&origin, &forward).made, 1);
+    assert_eq!(origin.connections(&forward).made, 1);
 }
 
 #[tokio::test]
@@ -282,9 +285,7 @@ async fn what_an_endpoint_did_nothing_of_goes_out_on_another_connection_whatever
 
 #[tokio::test]
 async fn what_an_endpoint_refuses_comes_back_and_speaks_against_nobody() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let request = Request::post("/").header("host", "a.test");
     let (sender, body) = frames();
     let call = tokio::spawn(origin.call(&forward, request.body(body).unwrap()));
@@ -309,14 +310,12 @@ async fn what_an_endpoint_refuses_comes_back_and_speaks_against_nobody() {
     let call = tokio::spawn(origin.call(&forward, get("/")));
     http2.next().await.answer("ok");
     assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
-    assert_eq!(connections(&origin, &forward).made, 1);
+    assert_eq!(origin.connections(&forward).made, 1);
 }
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_stale_if_it_was_idle_and_reset_if_not() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let call = tokio::spawn(origin.call(&forward, get("/")));
     let asked = http2.next().await;
     http2.cut();
@@ -335,9 +334,7 @@ async fn a_connection_that_breaks_is_stale_if_it_was_idle_and_reset_if_not() {
 
 #[tokio::test]
 async fn whoever_goes_away_takes_its_request_along() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     // Before the response.
     let call = tokio::spawn(origin.call(&forward, get("/")));
     let mut asked = http2.next().await;
@@ -358,15 +355,13 @@ async fn whoever_goes_away_takes_its_request_along() {
     assert_eq!(reset.unwrap(), Reason::CANCEL);
     drop(asked);
     assert_eq!(origin.record().in_flight(), 0);
-    let counts = connections(&origin, &forward);
+    let counts = origin.connections(&forward);
     assert_eq!((counts.open, counts.idle, counts.streams), (1, 1, 0));
 }
 
 #[tokio::test]
 async fn who_reads_slowly_holds_up_nobody_else() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let mut slow = Vec::new();
     for _ in 0..50 {
         let (response, mut answer) = tokio::join!(origin.call(&forward, get("/slow")), async {
@@ -387,9 +382,7 @@ async fn who_reads_slowly_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn a_large_upload_goes_at_the_pace_of_the_endpoint() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let body = Full::new(Bytes::from(vec![b'x'; 1 << 22]));
     let request = Request::put("/")
         .header("host", "a.test")
@@ -405,9 +398,7 @@ async fn a_large_upload_goes_at_the_pace_of_the_endpoint() {
 
 #[tokio::test]
 async fn a_response_may_come_before_the_request_ended() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let (sender, body) = frames();
     let request = Request::post("/")
         .header("host", "a.test")
@@ -427,14 +418,12 @@ async fn a_response_may_come_before_the_request_ended() {
     assert_eq!(response.status(), 413);
     assert_eq!(text(response).await, "too large");
     sender.closed().await;
-    assert_eq!(connections(&origin, &forward).streams, 0);
+    assert_eq!(origin.connections(&forward).streams, 0);
 }
 
 #[tokio::test]
 async fn a_body_that_breaks_off_never_looks_complete() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     for reason in [
         Reason::INTERNAL_ERROR,
         Reason::CANCEL,
@@ -457,9 +446,7 @@ async fn a_body_that_breaks_off_never_looks_complete() {
 
 #[tokio::test]
 async fn some_responses_have_no_body() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     for (method, status) in [(Method::HEAD, 200), (Method::GET, 304), (Method::GET, 204)] {
         let mut request = get("/");
         *request.method_mut() = method.clone();
@@ -479,16 +466,14 @@ async fn some_responses_have_no_body() {
         assert!(response.body().is_end_stream());
         // As a server does that sees that there is nothing to send.
         drop(response);
-        assert_eq!(connections(&origin, &forward).streams, 0);
+        assert_eq!(origin.connections(&forward).streams, 0);
         assert_eq!(origin.record().in_flight(), 0);
     }
 }
 
 #[tokio::test]
 async fn a_length_that_could_be_read_in_two_ways_is_refused() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let call = tokio::spawn(origin.call(&forward, get("/")));
     let mut asked = http2.next().await;
     let head = Response::builder()
@@ -503,9 +488,7 @@ async fn a_length_that_could_be_read_in_two_ways_is_refused() {
 
 #[tokio::test]
 async fn cookies_and_other_fields_come_back_as_they_are() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let call = tokio::spawn(origin.call(&forward, get("/")));
     let mut asked = http2.next().await;
     let head = Response::builder()
@@ -540,15 +523,13 @@ async fn an_endpoint_that_no_longer_answers_gets_no_more_requests() {
     // Nobody answered the question whether it is still there, so it is closed.
     let mut seen = Vec::new();
     while !matches!(stopped.read_buf(&mut seen).await, Ok(0) | Err(_)) {}
-    assert_eq!(connections(&origin, &forward).open, 1);
+    assert_eq!(origin.connections(&forward).open, 1);
     drop(second);
 }
 
 #[tokio::test]
 async fn an_endpoint_that_is_only_slow_keeps_its_connection() {
-    let origin = Origin::new().await;
-    let forward = forward();
-    let mut http2 = warm(&origin, &forward).await;
+    let (origin, forward, mut http2) = warmed().await;
     let call = tokio::spawn(origin.call(&forward, get("/")));
     let asked = http2.next().await;
     tokio::time::pause();
@@ -560,7 +541,7 @@ async fn an_endpoint_that_is_only_slow_keeps_its_connection() {
     let call = tokio::spawn(origin.call(&forward, get("/")));
     http2.next().await.answer("ok");
     assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
-    assert_eq!(connections(&origin, &forward).made, 1);
+    assert_eq!(origin.connections(&forward).made, 1);
     drop(asked);
 }
 

@@ -13,30 +13,33 @@ use crate::support::{Origin, get, http2::Http2, text};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-fn connections(origin: &Origin, forward: &Forward) -> Connections {
-    forward.connections(&origin.upstream.snapshot().members()[0])
+/// One connection, for which there is all the time to wait.
+fn single() -> ForwardConfig {
+    ForwardConfig::new()
+        .with_connect_timeout(Duration::from_secs(60))
+        .with_max_connections_per_endpoint(1)
 }
 
 #[tokio::test]
 async fn connections_are_counted() {
     let origin = Origin::new().await;
     let forward = Forward::default();
-    assert_eq!(connections(&origin, &forward), Connections::default());
+    assert_eq!(origin.connections(&forward), Connections::default());
     let mut peer = origin.warm(&forward).await;
-    let counts = connections(&origin, &forward);
+    let counts = origin.connections(&forward);
     assert_eq!(
         (counts.open, counts.idle, counts.made, counts.reused),
         (1, 1, 1, 0)
     );
     let call = tokio::spawn(origin.call(&forward, get("/")));
     peer.head().await;
-    let counts = connections(&origin, &forward);
+    let counts = origin.connections(&forward);
     assert_eq!((counts.open, counts.idle, counts.reused), (1, 0, 1));
     // The endpoint closes it.
     peer.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
         .await;
     text(call.await.unwrap().unwrap()).await;
-    let counts = connections(&origin, &forward);
+    let counts = origin.connections(&forward);
     assert_eq!((counts.open, counts.idle, counts.http2), (0, 0, 0));
 }
 
@@ -47,10 +50,10 @@ async fn a_connection_that_is_dropped_is_not_counted() {
     let call = tokio::spawn(origin.call(&forward, get("/")));
     let mut peer = origin.accept().await;
     peer.head().await;
-    assert_eq!(connections(&origin, &forward).open, 1);
+    assert_eq!(origin.connections(&forward).open, 1);
     call.abort();
     assert_eq!(peer.rest().await, "");
-    assert_eq!(connections(&origin, &forward).open, 0);
+    assert_eq!(origin.connections(&forward).open, 0);
     // Nor one that could not be made.
     let upstream = Origin::refusing().await;
     let picked = tightrope_upstream::Picked::new(get("/"), crate::support::pick(&upstream));
@@ -63,16 +66,13 @@ async fn a_connection_that_is_dropped_is_not_counted() {
 #[tokio::test]
 async fn requests_wait_in_their_order_for_a_connection_to_come_free() {
     let origin = Origin::new().await;
-    let config = ForwardConfig::new()
-        .with_connect_timeout(Duration::from_secs(60))
-        .with_max_connections_per_endpoint(1);
-    let forward = Forward::new(config);
+    let forward = Forward::new(single());
     let mut peer = origin.warm(&forward).await;
     let mut calls = Vec::new();
     for number in 0..4 {
         let path = format!("/{number}");
         calls.push(tokio::spawn(origin.call(&forward, get(&path))));
-        let waiting = |count: usize| connections(&origin, &forward).waiting == count;
+        let waiting = |count: usize| origin.connections(&forward).waiting == count;
         while !(number == 0 || waiting(number)) {
             tokio::task::yield_now().await;
         }
@@ -96,7 +96,7 @@ async fn requests_wait_in_their_order_for_a_connection_to_come_free() {
             assert_eq!(text(calls.remove(0).await.unwrap().unwrap()).await, "ok");
         }
     }
-    let counts = connections(&origin, &forward);
+    let counts = origin.connections(&forward);
     assert_eq!((counts.open, counts.waiting, counts.made), (1, 0, 2));
 }
 
@@ -117,23 +117,20 @@ async fn who_waits_in_vain_gets_its_request_back() {
         "none of the 1 connections to the endpoint came free in time"
     );
     assert!(TakeUnsent::<Request<Empty<Bytes>>>::take_unsent(&mut error).is_some());
-    assert_eq!(connections(&origin, &forward).waiting, 0);
+    assert_eq!(origin.connections(&forward).waiting, 0);
     drop(first);
 }
 
 #[tokio::test]
 async fn who_goes_away_while_it_waits_leaves_its_turn_to_the_next() {
     let origin = Origin::new().await;
-    let config = ForwardConfig::new()
-        .with_connect_timeout(Duration::from_secs(60))
-        .with_max_connections_per_endpoint(1);
-    let forward = Forward::new(config);
+    let forward = Forward::new(single());
     let mut peer = origin.warm(&forward).await;
     let calls: Vec<_> = ["/0", "/1", "/2"]
         .into_iter()
         .map(|path| tokio::spawn(origin.call(&forward, get(path))))
         .collect();
-    while connections(&origin, &forward).waiting < 2 {
+    while origin.connections(&forward).waiting < 2 {
         tokio::task::yield_now().await;
     }
     assert!(peer.head().await.starts_with("get /0 "));
@@ -149,11 +146,7 @@ async fn who_goes_away_while_it_waits_leaves_its_turn_to_the_next() {
 #[tokio::test]
 async fn streams_wait_where_there_may_be_no_other_connection() {
     let origin = Origin::new().await;
-    let config = ForwardConfig::new()
-        .with_protocol(Protocol::Http2)
-        .with_connect_timeout(Duration::from_secs(60))
-        .with_max_connections_per_endpoint(1);
-    let forward = Forward::new(config);
+    let forward = Forward::new(single().with_protocol(Protocol::Http2));
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(1);
     let warm = tokio::spawn(origin.call(&forward, get("/warm")));
@@ -161,7 +154,7 @@ async fn streams_wait_where_there_may_be_no_other_connection() {
     http2.next().await.answer("ok");
     text(warm.await.unwrap().unwrap()).await;
     let calls = ["/0", "/1", "/2"].map(|path| tokio::spawn(origin.call(&forward, get(path))));
-    while connections(&origin, &forward).waiting < 2 {
+    while origin.connections(&forward).waiting < 2 {
         tokio::task::yield_now().await;
     }
     for (number, call) in calls.into_iter().enumerate() {
@@ -170,7 +163,7 @@ async fn streams_wait_where_there_may_be_no_other_connection() {
         asked.answer("ok");
         assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
     }
-    assert_eq!(connections(&origin, &forward).made, 1);
+    assert_eq!(origin.connections(&forward).made, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +177,7 @@ async fn a_connection_that_is_too_old_carries_nothing_new() {
     let start = Instant::now();
     assert_eq!(peer.rest().await, "");
     assert!((59..=61).contains(&start.elapsed().as_secs()));
-    assert_eq!(connections(&origin, &forward).open, 0);
+    assert_eq!(origin.connections(&forward).open, 0);
 }
 
 #[tokio::test]
@@ -225,7 +218,7 @@ async fn an_idle_connection_of_http_2_is_closed_without_traffic() {
     let start = Instant::now();
     http2.closed().await;
     assert!((4..=6).contains(&start.elapsed().as_secs()));
-    assert_eq!(connections(&origin, &forward).open, 0);
+    assert_eq!(origin.connections(&forward).open, 0);
 }
 
 #[tokio::test]
@@ -261,21 +254,21 @@ async fn connections_are_there_before_they_are_asked_for() {
             stream
         };
         let peers = (greeted().await, greeted().await);
-        while connections(&origin, &forward).idle < 2 {
+        while origin.connections(&forward).idle < 2 {
             tokio::task::yield_now().await;
         }
-        let counts = connections(&origin, &forward);
+        let counts = origin.connections(&forward);
         assert_eq!((counts.open, counts.made), (2, 2));
         // Once one is gone another comes, as long as it is wanted.
         drop(peers.0);
         let third = greeted().await;
-        while connections(&origin, &forward).made < 3 {
+        while origin.connections(&forward).made < 3 {
             tokio::task::yield_now().await;
         }
         drop(warm);
         drop((peers.1, third));
         origin.settle().await;
-        assert_eq!(connections(&origin, &forward).made, 3);
+        assert_eq!(origin.connections(&forward).made, 3);
     }
 }
 
@@ -289,10 +282,10 @@ async fn only_who_is_available_is_kept_warm_and_never_beyond_the_bound() {
     origin.upstream.apply(drain).unwrap();
     let _warm = forward.keep_warm(&origin.upstream, 5);
     origin.settle().await;
-    assert_eq!(connections(&origin, &forward).open, 0);
+    assert_eq!(origin.connections(&forward).open, 0);
     let undrain = tightrope_upstream::Change::new().undrain(id, "test");
     origin.upstream.apply(undrain).unwrap();
     let _peer = origin.accept().await;
     origin.settle().await;
-    assert_eq!(connections(&origin, &forward).open, 1);
+    assert_eq!(origin.connections(&forward).open, 1);
 }

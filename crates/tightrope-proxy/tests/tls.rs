@@ -651,7 +651,7 @@ async fn both_sides_agree_on_what_is_spoken() {
         asked.answer("ok");
         assert_eq!(text(call.await.unwrap().unwrap()).await, "ok");
     }
-    let counts = forward.connections(&origin.upstream.snapshot().members()[0]);
+    let counts = origin.connections(&forward);
     assert_eq!((counts.made, counts.http2), (1, 1));
     // From now on it knows no better.
     http2.go_away();

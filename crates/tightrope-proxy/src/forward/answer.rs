@@ -14,7 +14,7 @@ use crate::{
         head, http1, http2,
         service::Shared,
     },
-    h1::{self, Framing, FramingError, Position, Tunnel},
+    h1::{Connection, Framing, FramingError, Position, Tunnel, Writer},
     h2,
     hop_by_hop::has_token,
     pool::Open,
@@ -36,8 +36,8 @@ pub(super) enum Answer {
         response: Response<()>,
         incoming: Incoming,
         upload: Option<Arc<Upload>>,
-        /// What of the request is still to be written.
-        unwritten: Option<Unwritten>,
+        /// The rest of the request.
+        uploading: Option<Uploading>,
     },
     /// An upgrade that was asked for, and granted.
     Switch {
@@ -46,12 +46,6 @@ pub(super) enum Answer {
         tunnel: Tunnel,
         open: Open,
     },
-}
-
-/// The rest of a request.
-pub(super) enum Unwritten {
-    Http1(Box<h1::Writer>),
-    Http2(Box<h2::Writer>),
 }
 
 /// What cannot be passed on safely.
@@ -113,6 +107,10 @@ impl Answer {
                 open,
             });
         }
+        let (connection, uploading) = match unwritten {
+            Some(writer) => go_on(*connection, writer),
+            None => (connection, None),
+        };
         Ok(Self::Response {
             response,
             incoming: Incoming::Http1 {
@@ -122,7 +120,7 @@ impl Answer {
                 is_reusable,
             },
             upload,
-            unwritten: unwritten.map(Unwritten::Http1),
+            uploading,
         })
     }
 
@@ -142,13 +140,21 @@ impl Answer {
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::Close => None,
         };
-        let reader = h2::Reader::new(body, left, unwritten.is_some(), stream);
+        let is_early = unwritten.is_some();
+        let uploading = unwritten.map(|mut writer| {
+            let stream = Arc::clone(&stream);
+            Uploading::spawn(async move {
+                let _ended = poll_fn(|cx| writer.poll(cx)).await;
+                drop(stream);
+            })
+        });
+        let reader = h2::Reader::new(body, left, is_early, stream);
         head::response(&mut response);
         Ok(Self::Response {
             response,
             incoming: Incoming::Http2(Box::new(reader)),
             upload: departing.into_asked().1,
-            unwritten: unwritten.map(Unwritten::Http2),
+            uploading,
         })
     }
 
@@ -169,21 +175,17 @@ impl Answer {
                 pick.answered(classify::of_status(response.status()));
                 asked.mark(response.headers_mut());
                 let body = ForwardBody::none(Arc::clone(pick.endpoint()));
-                shared.tunnels.spawn(asked, tunnel, (pick, open));
+                shared.tunnels.spawn(asked, tunnel, pick, open);
                 response.map(|()| body)
             }
             Self::Response {
                 response,
                 mut incoming,
                 upload,
-                unwritten,
+                uploading,
             } => {
                 let outcome = classify::of_status(response.status());
                 pick.answered(outcome);
-                let mut uploading = None;
-                if let Some(unwritten) = unwritten {
-                    (incoming, uploading) = go_on(incoming, unwritten);
-                }
                 incoming.timer().progress();
                 let lease = Lease {
                     pick,
@@ -200,39 +202,12 @@ impl Answer {
 
 /// Writes the rest of a request while its response is read. Why it fails is in its `Upload`, or told by the end
 /// of the response.
-fn go_on(incoming: Incoming, unwritten: Unwritten) -> (Incoming, Option<Uploading>) {
-    match (incoming, unwritten) {
-        (
-            Incoming::Http1 {
-                connection,
-                open,
-                position,
-                is_reusable,
-            },
-            Unwritten::Http1(mut writer),
-        ) => {
-            let (connection, writing) = connection.split();
-            let uploading = writing.map(|mut writing| {
-                Uploading::new(tokio::spawn(async move {
-                    let _ended = poll_fn(|cx| writer.poll(&mut writing, cx)).await;
-                }))
-            });
-            let incoming = Incoming::Http1 {
-                connection,
-                open,
-                position,
-                is_reusable,
-            };
-            (incoming, uploading)
-        }
-        (Incoming::Http2(reader), Unwritten::Http2(mut writer)) => {
-            let stream = Arc::clone(reader.stream());
-            let uploading = Uploading::new(tokio::spawn(async move {
-                let _ended = poll_fn(|cx| writer.poll(cx)).await;
-                drop(stream);
-            }));
-            (Incoming::Http2(reader), Some(uploading))
-        }
-        (incoming, _) => (incoming, None),
-    }
+fn go_on(connection: Connection, mut writer: Box<Writer>) -> (Box<Connection>, Option<Uploading>) {
+    let (connection, writing) = connection.split();
+    let uploading = writing.map(|mut writing| {
+        Uploading::spawn(async move {
+            let _ended = poll_fn(|cx| writer.poll(&mut writing, cx)).await;
+        })
+    });
+    (connection, uploading)
 }

@@ -323,8 +323,10 @@ impl Incoming {
 // === impl Uploading ===
 
 impl Uploading {
-    pub(super) const fn new(task: JoinHandle<()>) -> Self {
-        Self { task: Some(task) }
+    pub(super) fn spawn(writes: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            task: Some(tokio::spawn(writes)),
+        }
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {

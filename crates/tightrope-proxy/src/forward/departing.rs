@@ -31,13 +31,13 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Makes the request that goes out of the one that came in.
+    /// Makes the request that goes out of the one that came in, with the upgrade to `protocol` if there is one.
     pub(super) fn new(
         request: Request<B>,
+        protocol: Option<&'static str>,
         endpoint: &Endpoint,
         config: &ForwardConfig,
     ) -> (Self, Option<Box<Outgoing>>) {
-        let protocol = config.upgrades.asked(&request);
         let (mut parts, body) = request.into_parts();
         let received_in = parts.version;
         head::request(&mut parts, &body, protocol, endpoint, config);

@@ -75,12 +75,11 @@ where
     check_request(&request)
         .and_then(|()| config.underscores.check(request.headers()))
         .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
+    let upgrade = config.upgrades.asked(&request);
     // RFC 9113 §8.6: HTTP/2 has no upgrades.
-    let protocol = match config.protocol {
-        Protocol::Http2 | Protocol::Negotiated if config.upgrades.asked(&request).is_some() => {
-            Protocol::Http1
-        }
-        protocol => protocol,
+    let protocol = match upgrade {
+        Some(_) => Protocol::Http1,
+        None => config.protocol,
     };
     let preamble = request.extensions().get::<Preamble>().cloned();
     let lent = shared
@@ -91,7 +90,7 @@ where
         Ok(loan) => loan,
         Err(error) => return Err(error.with_unsent(request, endpoint)),
     };
-    let (departing, mut outgoing) = Departing::new(request, &endpoint, config);
+    let (departing, mut outgoing) = Departing::new(request, upgrade, &endpoint, config);
     loop {
         let is_reused = loan.is_reused;
         let (head, upload) = (departing.head(), departing.upload());
@@ -101,12 +100,12 @@ where
         };
         let received = match loan.lent {
             Lent::Http1(connection, open) => {
-                let sent =
-                    http1::send(connection, is_reused, head, (outgoing, upload), waits).await;
+                let sent = http1::send(connection, is_reused, head, outgoing, upload, waits).await;
                 sent.map(|answered| Received::Http1 { answered, open })
             }
-            Lent::Http2(stream) => {
-                let sent = http2::send(stream, is_reused, head, (outgoing, upload), waits);
+            Lent::Http2(stream, requests) => {
+                let sent =
+                    http2::send((stream, requests), is_reused, head, outgoing, upload, waits);
                 Box::pin(sent).await.map(Received::Http2)
             }
         };

@@ -32,7 +32,8 @@ pub(super) async fn send(
     mut connection: Box<Connection>,
     is_reused: bool,
     head: &Parts,
-    (outgoing, upload): (Option<Box<Outgoing>>, Option<&Upload>),
+    outgoing: Option<Box<Outgoing>>,
+    upload: Option<&Upload>,
     waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
     let mut writer = Writer::new(head, outgoing, connection.begin());

@@ -7,7 +7,8 @@ use std::{
     task::Poll,
 };
 
-use h2::RecvStream;
+use bytes::Bytes;
+use h2::{RecvStream, client::SendRequest};
 use http::{Response, request::Parts};
 use tightrope_upstream::Failure;
 
@@ -37,21 +38,18 @@ enum Broken {
 
 /// Sends the request with this head on `stream`, and waits for the head of the response.
 pub(super) async fn send(
-    stream: Arc<Stream>,
+    (stream, mut requests): (Arc<Stream>, SendRequest<Bytes>),
     is_reused: bool,
     head: &Parts,
-    (outgoing, upload): (Option<Box<Outgoing>>, Option<&Upload>),
+    outgoing: Option<Box<Outgoing>>,
+    upload: Option<&Upload>,
     waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
     let failed = |failure| ForwardError::new(failure);
     let request = http2::outgoing(head, stream.connection.scheme());
     let request =
         request.map_err(|error| Ended::Failed(failed(Failure::Downstream).with_source(error)))?;
-    let sent = stream
-        .requests
-        .clone()
-        .send_request(request, outgoing.is_none());
-    let (mut response, sending) = match sent {
+    let (mut response, sending) = match requests.send_request(request, outgoing.is_none()) {
         Ok(sent) => sent,
         // The connection was closed meanwhile.
         Err(error) => {

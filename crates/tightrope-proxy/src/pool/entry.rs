@@ -111,17 +111,15 @@ impl Entry {
         connection.rest();
         let now = Instant::now();
         let config = &self.config;
-        let is_old = now.duration_since(connection.since()) >= config.pool_max_age;
+        let is_old = is_older_than(connection.since(), config.pool_max_age);
         let mut state = self.lock();
         if is_old
             || state.is_retired
             || config.pool_max_idle == 0
             || config.pool_idle_timeout.is_zero()
         {
-            state.open -= 1;
-            self.wake(&state);
             drop(state);
-            return;
+            return self.closed();
         }
         let idle = &mut state.idle;
         let excess = (idle.len() >= config.pool_max_idle).then(|| idle.remove(0));
@@ -187,7 +185,14 @@ impl Entry {
         }
     }
 
-    pub(super) fn keep_swept(self: &Arc<Self>, state: &mut State) {
+    /// Keeps a new connection for whoever comes first.
+    pub(super) fn admit(self: &Arc<Self>, state: &mut State, made: Made) {
+        state.made(&made);
+        state.add(made);
+        self.keep_swept(state);
+    }
+
+    fn keep_swept(self: &Arc<Self>, state: &mut State) {
         if state.reaper.as_ref().is_none_or(Reaper::is_finished) {
             state.reaper = Some(Reaper::spawn(self, self.tick()));
         }
@@ -214,18 +219,17 @@ impl Entry {
             }
             !left.is_zero()
         };
-        let is_young = |since: Instant| now.duration_since(since) < config.pool_max_age;
         state.idle.retain_mut(|idle| {
-            is_in_time(idle.since) && is_young(idle.connection.since()) && idle.connection.is_idle()
+            is_in_time(idle.since)
+                && !is_older_than(idle.connection.since(), config.pool_max_age)
+                && idle.connection.is_idle()
         });
-        state.shared.retain(|shared| {
-            (shared.streams > 0 || is_in_time(shared.since))
-                && is_young(shared.connection.since())
-                && !shared.connection.is_over()
-        });
+        (state.shared).retain(|shared| shared.streams > 0 || is_in_time(shared.since));
+        let left = state.idle.len() + state.shared.len();
+        state.open -= before - left;
+        state.prune(config.pool_max_age);
         let left = state.idle.len() + state.shared.len();
         if left < before {
-            state.open -= before - left;
             self.changed.notify_waiters();
         }
         if left == 0 {
@@ -275,9 +279,9 @@ impl State {
                 let was_idle = shared.streams == 0;
                 shared.streams += 1;
                 let connection = Arc::clone(&shared.connection);
-                let stream = Stream::new(connection, requests, was_idle, Arc::clone(entry));
+                let stream = Stream::new(connection, was_idle, Arc::clone(entry));
                 return Some(Loan {
-                    lent: Lent::Http2(Arc::new(stream)),
+                    lent: Lent::Http2(Arc::new(stream), requests),
                     is_reused: mem::replace(&mut shared.has_carried, true),
                 });
             }
@@ -312,8 +316,7 @@ impl State {
         });
     }
 
-    /// Keeps a new connection for whoever comes first.
-    pub(super) fn add(&mut self, made: Made) {
+    fn add(&mut self, made: Made) {
         let since = Instant::now();
         match made {
             Made::Http1(connection) => self.idle.push(Idle { connection, since }),
@@ -331,6 +334,11 @@ impl State {
 
 impl Shared {
     fn is_older_than(&self, age: Duration) -> bool {
-        age != Duration::MAX && self.connection.since().elapsed() >= age
+        is_older_than(self.connection.since(), age)
     }
+}
+
+/// Whether what is there `since` then is at least of this age. Without a limit nobody looks at the clock.
+fn is_older_than(since: Instant, age: Duration) -> bool {
+    age != Duration::MAX && since.elapsed() >= age
 }

@@ -7,6 +7,8 @@ use std::{
     task::Poll,
 };
 
+use ::h2::client::SendRequest;
+use bytes::Bytes;
 use tightrope_upstream::{Endpoint, Failure, Patience};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
@@ -18,14 +20,12 @@ use super::{
 use crate::{ForwardError, Preamble, Protocol, h1, h2};
 
 /// What a request goes out on.
-#[derive(Debug)]
 pub(crate) enum Lent {
     Http1(Box<h1::Connection>, Open),
-    Http2(Arc<Stream>),
+    Http2(Arc<Stream>, SendRequest<Bytes>),
 }
 
 /// A connection, and whether it carried a request before.
-#[derive(Debug)]
 pub(crate) struct Loan {
     pub(crate) lent: Lent,
     pub(crate) is_reused: bool,
@@ -199,9 +199,9 @@ impl Entry {
         let lent = match made {
             Made::Http1(connection) => Lent::Http1(connection, open),
             Made::Http2(connection) => {
-                let stream = Stream::alone(connection, open);
                 let closed = || ForwardError::new(Failure::Connect);
-                Lent::Http2(Arc::new(stream.ok_or_else(closed)?))
+                let requests = connection.requests().ok_or_else(closed)?;
+                Lent::Http2(Arc::new(Stream::alone(connection, open)), requests)
             }
         };
         Ok(Loan {
@@ -239,9 +239,7 @@ async fn make_for_all(entry: Weak<Entry>, protocol: Protocol) {
     state.ended += 1;
     match made {
         Ok(made) => {
-            state.made(&made);
-            state.add(made);
-            entry.keep_swept(&mut state);
+            entry.admit(&mut state, made);
         }
         Err(error) => {
             state.open -= 1;

@@ -2,9 +2,6 @@
 
 use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-use h2::client::SendRequest;
-
 use super::Entry;
 use crate::{h1, h2::Connection};
 
@@ -17,7 +14,6 @@ pub(crate) struct Open {
 /// The place of one request on a connection of HTTP/2; dropping it gives the place to another.
 pub(crate) struct Stream {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) requests: SendRequest<Bytes>,
     /// Whether the connection carried nothing else when it was taken.
     pub(crate) was_idle: bool,
     /// Where the connection is shared, and counted.
@@ -71,26 +67,23 @@ impl Stream {
     /// A place on a shared connection, that `entry` counts already.
     pub(super) const fn new(
         connection: Arc<Connection>,
-        requests: SendRequest<Bytes>,
         was_idle: bool,
         entry: Arc<Entry>,
     ) -> Self {
         Self {
             connection,
-            requests,
             was_idle,
             place: Place::Shared(entry),
         }
     }
 
-    /// On a connection for one request alone; none if it is closed already.
-    pub(super) fn alone(connection: Connection, open: Open) -> Option<Self> {
-        Some(Self {
-            requests: connection.requests()?,
+    /// On a connection for one request alone.
+    pub(super) fn alone(connection: Connection, open: Open) -> Self {
+        Self {
             was_idle: true,
             connection: Arc::new(connection),
             place: Place::Alone { _open: open },
-        })
+        }
     }
 }
 

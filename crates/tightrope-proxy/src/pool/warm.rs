@@ -93,10 +93,8 @@ impl Entry {
         let made = connect(&self.address, self.config.protocol, None, &self.config).await;
         let made: Made = made.ok()?;
         let mut state = self.lock();
-        state.made(&made);
-        state.add(made);
+        self.admit(&mut state, made);
         open.kept();
-        self.keep_swept(&mut state);
         self.wake(&state);
         Some(())
     }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
-use tightrope_proxy::{Forward, ForwardBody, ForwardError};
+use tightrope_proxy::{Connections, Forward, ForwardBody, ForwardError};
 use tightrope_upstream::{Change, EndpointSpec, Pick, Picked, Record, Upstream};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -67,6 +67,11 @@ impl Origin {
 
     pub(crate) fn record(&self) -> Arc<Record> {
         record(&self.upstream)
+    }
+
+    /// What `forward` has of connections to it.
+    pub(crate) fn connections(&self, forward: &Forward) -> Connections {
+        forward.connections(&self.upstream.snapshot().members()[0])
     }
 
     pub(crate) async fn accept(&self) -> Peer {

@@ -230,19 +230,17 @@ impl<P, B, T> Course<P, B, T> {
     /// Nothing more comes: what was paid for an attempt that was not made, or still waits for an endpoint on
     /// one of these, is given back.
     pub(super) fn leave(&mut self, ways: [&Option<Way>; 2]) {
-        let mut unused = usize::from(mem::take(&mut self.is_paid));
-        // Where nobody says where attempts go, this one may have gone as well.
-        if !self.attempt.tried().is_empty() {
-            let waits = |way: &&Way| way.is_paid && !way.is_known();
-            unused += ways.into_iter().flatten().filter(waits).count();
-        }
-        for _ in 0..unused {
+        if mem::take(&mut self.is_paid) {
             self.settings.refund();
+        }
+        for way in ways.into_iter().flatten() {
+            self.give_up(way);
         }
     }
 
     /// The attempt on `way` is given up: what was paid for it is given back if it still waited for an endpoint.
     pub(super) fn give_up(&self, way: &Way) {
+        // Where nobody says where attempts go, this one may have gone as well.
         if way.is_paid && !way.is_known() && !self.attempt.tried().is_empty() {
             self.settings.refund();
         }
