@@ -172,13 +172,21 @@ pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) ->
     tokens(headers, name).any(|other| other.eq_ignore_ascii_case(token))
 }
 
+/// Whether the list in `value` has `token`, in whatever case.
+pub(crate) fn lists(value: &HeaderValue, token: &[u8]) -> bool {
+    members(value).any(|other| other.eq_ignore_ascii_case(token))
+}
+
 /// The members of the list in all fields called `name`.
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    let fields = headers.get_all(name).into_iter();
-    fields
-        .flat_map(|value| value.as_bytes().split(|&b| b == b','))
+    headers.get_all(name).into_iter().flat_map(members)
+}
+
+fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let members = value.as_bytes().split(|&b| b == b',');
+    members
         .map(<[u8]>::trim_ascii)
-        .filter(|token| !token.is_empty())
+        .filter(|member| !member.is_empty())
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@
 //! | send a header of the PROXY protocol to an endpoint | [`Preamble`] |
 //! | pass on WebSockets of clients of HTTP/2 | [`ExtendedConnectLayer`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
-//! | refuse what hyper's server would repair | [`StrictRequests`], [`Tunnelled`] |
+//! | answer clients of HTTP/1.1, without repairing what they send | [`server::Http1`] |
 //! | say what becomes of `X_Forwarded_For` and other names with underscores | [`Underscores`] |
 //! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`], [`ExactPath`] |
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
@@ -67,9 +67,8 @@
 //!
 //! It does not choose an endpoint (`tightrope-balance`), does not try another one
 //! (`tightrope-retry`), does not write `X-Forwarded-*` (`tightrope-forwarded`), does not cache, does
-//! not listen. Interim responses (1xx) of an
-//! endpoint are not passed on, except for the 101 of an upgrade. It must be called within a tokio
-//! runtime.
+//! not listen. `100 Continue` of an endpoint is not passed on: [`server`] says it when a body is first read. It must be
+//! called within a tokio runtime.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -89,7 +88,7 @@ mod protocol;
 pub mod respond;
 pub mod rewrite;
 mod route;
-mod strict;
+pub mod server;
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;
@@ -111,7 +110,6 @@ pub use crate::{
     pool::{Connections, KeepWarm},
     protocol::Protocol,
     route::{ExactPath, HostPattern, PathPrefix, PatternError, RouteError, Routes},
-    strict::{StrictRequests, Tunnelled},
     timeout::{MinRate, WriteTimeout},
     underscores::Underscores,
     upgrade::Upgrades,

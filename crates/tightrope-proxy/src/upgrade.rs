@@ -16,7 +16,6 @@ use http::{
     header::{CONNECTION, UPGRADE},
 };
 use http_body::Body;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tightrope_upstream::{Outcome, Pick};
 use tokio::{
@@ -27,7 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use crate::{
-    Tunnelled, extended_connect::CameAsConnect, h1::Tunnel, hop_by_hop::has_token, pool::Open,
+    extended_connect::CameAsConnect, h1::Tunnel, hop_by_hop::has_token, pool::Open, server,
 };
 
 /// Which upgrades are passed on to endpoints.
@@ -48,9 +47,14 @@ pub enum Upgrades {
 #[derive(Debug)]
 pub(crate) struct Asked {
     protocol: &'static str,
-    client: OnUpgrade,
-    /// Of the client's connection, where that is strict.
-    tunnelled: Option<Tunnelled>,
+    client: Client,
+}
+
+/// The server that has the client's connection.
+#[derive(Debug)]
+enum Client {
+    Ours(server::OnUpgrade),
+    Hyper(hyper::upgrade::OnUpgrade),
 }
 
 /// The tunnels of a service; dropping this ends them.
@@ -88,7 +92,9 @@ impl Upgrades {
         let asks = may
             && has_token(headers, &CONNECTION, b"upgrade")
             && has_token(headers, &UPGRADE, protocol.as_bytes());
-        let can = request.body().is_end_stream() && extensions.get::<OnUpgrade>().is_some();
+        let has_server = extensions.get::<server::OnUpgrade>().is_some()
+            || extensions.get::<hyper::upgrade::OnUpgrade>().is_some();
+        let can = request.body().is_end_stream() && has_server;
         (asks && can).then_some(protocol)
     }
 }
@@ -98,12 +104,11 @@ impl Upgrades {
 impl Asked {
     /// Takes the client's side out of the request.
     pub(crate) fn new(protocol: &'static str, extensions: &mut Extensions) -> Option<Self> {
-        let client = extensions.remove()?;
-        Some(Self {
-            protocol,
-            client,
-            tunnelled: extensions.remove(),
-        })
+        let client = match extensions.remove() {
+            Some(client) => Client::Ours(client),
+            None => Client::Hyper(extensions.remove()?),
+        };
+        Some(Self { protocol, client })
     }
 
     /// Whether a 101 with these fields switches to what was asked for.
@@ -117,11 +122,8 @@ impl Asked {
         granted.next().is_some_and(is_asked) && granted.next().is_none()
     }
 
-    /// Tells the client of the switch, and its connection.
+    /// Tells the client of the switch.
     pub(crate) fn mark(&self, headers: &mut HeaderMap) {
-        if let Some(tunnelled) = &self.tunnelled {
-            tunnelled.set();
-        }
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static(self.protocol));
     }
@@ -146,7 +148,15 @@ impl Tunnels {
         let idle_timeout = self.idle_timeout;
         let end = self.end.clone();
         let tunnel = async move {
-            let joined = join(asked.client, endpoint, idle_timeout);
+            let joined = async {
+                match asked.client {
+                    Client::Ours(client) => join(client.await?, endpoint, idle_timeout).await,
+                    Client::Hyper(client) => {
+                        let client = client.await.map_err(io::Error::other)?;
+                        join(TokioIo::new(client), endpoint, idle_timeout).await
+                    }
+                }
+            };
             // How a tunnel ended is for its two ends to tell.
             let _ended = end.run_until_cancelled(joined).await;
             drop((pick, open));
@@ -155,9 +165,11 @@ impl Tunnels {
     }
 }
 
-async fn join(client: OnUpgrade, endpoint: Tunnel, idle_timeout: Duration) -> io::Result<()> {
-    // hyper gives the connection up, with the bytes that came early.
-    let mut client = TokioIo::new(client.await.map_err(io::Error::other)?);
+async fn join(
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    endpoint: Tunnel,
+    idle_timeout: Duration,
+) -> io::Result<()> {
     let has_moved = Arc::new(AtomicBool::new(false));
     let mut endpoint = Watched {
         io: endpoint,

@@ -5,7 +5,7 @@ use tightrope_proxy::{
     ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify,
     KeepWarm, LingeringClose, LingeringStream, MinRate, PathPrefix, PatternError, Preamble,
     Protocol, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes,
-    StrictRequests, Tunnelled, Underscores, Upgrades, WriteTimeout, respond, rewrite,
+    Underscores, Upgrades, WriteTimeout, respond, rewrite, server,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -39,8 +39,6 @@ fn public_types_can_move_between_threads() {
     sync::<PseudonymError>();
     sync::<RequestError>();
     sync::<RouteError>();
-    sync::<StrictRequests<tokio::net::TcpStream>>();
-    sync::<Tunnelled>();
     sync::<Underscores>();
     #[cfg(feature = "tls")]
     sync::<(tightrope_proxy::ClientTls, tightrope_proxy::ClientTlsError)>();
@@ -49,6 +47,15 @@ fn public_types_can_move_between_threads() {
     sync::<WriteTimeout<tokio::net::TcpStream>>();
     sync::<respond::Text>();
     sync::<respond::Form>();
+    sync::<server::End>();
+    sync::<server::HalfClose>();
+    sync::<server::Http1>();
+    sync::<server::Interim>();
+    sync::<server::OnUpgrade>();
+    send::<server::RequestBody>();
+    sync::<server::RequestBodyError>();
+    sync::<server::ServeError>();
+    sync::<server::Upgraded>();
     sync::<rewrite::AnswerBody<String>>();
     sync::<rewrite::BodyLimit<()>>();
     sync::<rewrite::BodyLimitError<std::io::Error>>();

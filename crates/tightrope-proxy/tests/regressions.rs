@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
-use crate::reference::{patterns, rules, strict, template};
+use crate::reference::{patterns, rules, server, template};
 
 #[test]
 fn inputs_found_by_fuzzing_stay_fixed() {
     replay("proxy_patterns", patterns::check);
     replay("proxy_rules", rules::check);
-    replay("proxy_strict", strict::check);
+    replay("proxy_server", server::check);
     replay("proxy_template", template::check);
 }
 

@@ -1,4 +1,4 @@
-//! What clients send, byte by byte: through `StrictRequests`, hyper's server and `Forward`.
+//! What clients send, byte by byte: what `server::Http1` reads of it, and what reaches an endpoint.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,31 +6,40 @@ use std::convert::Infallible;
 
 use http::Request;
 use http_body_util::Either;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
-use tightrope_proxy::{Forward, StrictRequests, Tunnelled, check_request, respond};
+use tightrope_proxy::{
+    Forward, check_request, respond,
+    server::{Http1, RequestBody},
+};
 use tightrope_upstream::Picked;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tower_service::Service;
 
 use crate::{
-    reference::strict::{check, passed},
+    reference::server::{Seen, check, ours},
     support::Origin,
 };
 
-/// What passes, however it comes in pieces.
-async fn scanned(bytes: &[u8]) -> Vec<u8> {
-    let whole = passed(bytes, 1 << 16).await;
+/// What is seen of `bytes`, however they come in pieces.
+async fn seen(bytes: &str) -> Seen {
+    let whole = ours(bytes.as_bytes(), 1 << 16).await;
     for piece in [1, 2, 7] {
+        let pieces = ours(bytes.as_bytes(), piece).await;
+        assert_eq!(pieces.requests, whole.requests, "{bytes:?}");
         assert_eq!(
-            passed(bytes, piece).await,
-            whole,
-            "{}",
-            bytes.escape_ascii()
+            statuses(&pieces.answers),
+            statuses(&whole.answers),
+            "{bytes:?}"
         );
     }
     whole
+}
+
+fn statuses(answers: &str) -> Vec<&str> {
+    let lines = answers.lines();
+    lines
+        .filter_map(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3))
+        .collect()
 }
 
 fn head(fields: &str) -> String {
@@ -42,10 +51,10 @@ fn chunked(body: &str) -> String {
 }
 
 #[tokio::test]
-async fn requests_that_are_right_pass_as_they_are() {
+async fn requests_that_are_right_are_read() {
     for request in [
         "GET / HTTP/1.0\r\n\r\n".to_owned(),
-        "\r\n\r\nGET /a%00//b?c=[\\]|{}&d=\"^` HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
+        "\r\n\r\nGET /a%00//b?c=[\\]|{}&d=^` HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
         "G!T http://a.test:80/x HTTP/1.1\r\nHost:a.test\r\nx-empty:\r\nx-tab: a\tb \r\n!#$%&'*+-.^_`|~9: \u{e9}\r\n\r\n".to_owned(),
         "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(),
         head("content-length: 5\r\n") + "he\0\r\n",
@@ -54,23 +63,40 @@ async fn requests_that_are_right_pass_as_they_are() {
         chunked("5\r\nhe\nlo\r\n1F;a;b = \"c\\\"\"\r\n0123456789012345678901234567890\r\n0\r\n\r\n"),
         chunked("0;last\r\nx-sum: 1\r\ncontent-length: 7\r\ncontent-length: 8\r\n\r\n") + &head(""),
         head("Transfer-Encoding: \tchUNKed \r\n") + "0\r\n\r\n" + &head(""),
-        // For others to refuse.
-        head("transfer-encoding: gzip\r\n"),
-        head("transfer-encoding: gzip, chunked\r\n"),
-        head("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n"),
-        head("transfer-encoding:\r\n"),
-        head("transfer-encoding: chunkedx\r\n"),
-        head("transfer-encoding: \u{b5}chunked\r\n"),
-        "CONNECT a:22 HTTP/1.1\r\nhost: a:22\r\n\r\n".to_owned(),
     ] {
-        let request = request.as_bytes();
-        assert_eq!(scanned(request).await, request, "{}", request.escape_ascii());
+        let seen = seen(&request).await;
+        let count = request.matches("host: a.test").count().max(1);
+        assert_eq!(seen.requests.len(), count, "{request:?}: {seen:?}");
+        assert_eq!(statuses(&seen.answers), vec!["200"; count], "{request:?}");
     }
 }
 
 #[tokio::test]
-async fn what_could_be_read_in_two_ways_does_not_pass() {
-    // What passes, and the byte that does not.
+async fn what_ends_nobody_knows_where_is_the_last() {
+    for (request, status) in [
+        // For others to refuse.
+        (head("transfer-encoding: gzip\r\n"), ""),
+        (head("transfer-encoding: gzip, chunked\r\n"), ""),
+        (head("transfer-encoding: chunked, chunked\r\n"), ""),
+        (
+            head("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n"),
+            "",
+        ),
+        (head("transfer-encoding:\r\n"), ""),
+        (head("transfer-encoding: chunkedx\r\n"), ""),
+        (head("transfer-encoding: \u{b5}chunked\r\n"), ""),
+        ("CONNECT a:22 HTTP/1.1\r\nhost: a:22\r\n\r\n".to_owned(), ""),
+    ] {
+        let seen = seen(&format!("{request}0\r\n\r\nGET / HTTP/1.1\r\n\r\n")).await;
+        // Their bodies cannot be read, at which this service gives up.
+        assert!(seen.requests.is_empty(), "{request:?}: {seen:?}");
+        assert_eq!(seen.answers, status, "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_could_be_read_in_two_ways_is_refused() {
+    // What is right, and what is wrong after it.
     for (passes, refused) in [
         // Line ends.
         ("GET / HTTP/1.1\r\nhost: a", "\nx: 1\r\n\r\n"),
@@ -143,19 +169,6 @@ async fn what_could_be_read_in_two_ways_does_not_pass() {
             "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r",
             "\n0\r\n\r\n",
         ),
-        // What would be the body of nobody knows what.
-        (
-            "POST / HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
-            "GET / HTTP/1.1\r\n\r\n",
-        ),
-        (
-            "POST / HTTP/1.1\r\ntransfer-encoding: chunked, chunked\r\n\r\n",
-            "0\r\n\r\n",
-        ),
-        (
-            "CONNECT a:22 HTTP/1.1\r\nhost: a:22\r\n\r\n",
-            "GET / HTTP/1.1\r\n\r\n",
-        ),
         // The next request is one again.
         ("GET / HTTP/1.1\r\n\r\n", "\nGET / HTTP/1.1\r\n\r\n"),
         ("PUT / HTTP/1.1\r\ncontent-length: 1\r\n\r\na", "\0"),
@@ -165,7 +178,7 @@ async fn what_could_be_read_in_two_ways_does_not_pass() {
 }
 
 #[tokio::test]
-async fn chunks_that_could_be_read_in_two_ways_do_not_pass() {
+async fn chunks_that_could_be_read_in_two_ways_are_refused() {
     for (passes, refused) in [
         ("", "+5\r\nhello\r\n0\r\n\r\n"),
         ("", "-5\r\nhello\r\n0\r\n\r\n"),
@@ -196,54 +209,38 @@ async fn chunks_that_could_be_read_in_two_ways_do_not_pass() {
         ("0\r\nx", "\r\n\r\n"),
         ("0\r\nx", " : 1\r\n\r\n"),
         ("0\r\nx: 1\r\n", "\n"),
-        ("0\r\n\r\n", "0\r\n\r\n\0"),
     ] {
-        // A request may begin with a digit.
-        let (passes, refused) = match refused.strip_prefix("0\r\n\r\n\0") {
-            Some(_) => (format!("{passes}0"), "\r\n\r\n"),
-            None => (passes.to_owned(), refused),
-        };
-        refuses(&chunked(&passes), refused).await;
+        let seen = seen(&chunked(&format!("{passes}{refused}"))).await;
+        assert!(seen.requests.is_empty(), "{refused:?}: {seen:?}");
     }
+    let after = chunked("0\r\n\r\n") + "0\r\n\r\n";
+    let seen = seen(&after).await;
+    assert_eq!(statuses(&seen.answers), ["200", "400"]);
 }
 
 async fn refuses(passes: &str, refused: &str) {
-    let mut expected = passes.as_bytes().to_vec();
-    expected.push(0);
-    let seen = scanned(format!("{passes}{refused}").as_bytes()).await;
-    assert_eq!(
-        seen.escape_ascii().to_string(),
-        expected.escape_ascii().to_string(),
-        "{refused:?}"
-    );
+    let bytes = format!("{passes}{refused}");
+    let seen = seen(&bytes).await;
+    // Whole requests before it are answered.
+    let good = match passes.ends_with("\r\n\r\n") || passes.ends_with("\r\n\r\na") {
+        true => 1,
+        false => 0,
+    };
+    assert_eq!(seen.requests.len(), good, "{bytes:?}: {seen:?}");
+    let mut expected = vec!["200"; good];
+    expected.push("400");
+    assert_eq!(statuses(&seen.answers), expected, "{bytes:?}");
 }
 
-#[tokio::test]
-async fn responses_are_written_as_they_are() {
-    let (mut client, server) = duplex(64);
-    let mut strict = StrictRequests::new(server);
-    strict.write_all(b"HTTP/1.1 200 \0\n").await.unwrap();
-    strict.flush().await.unwrap();
-    strict.shutdown().await.unwrap();
-    let mut seen = Vec::new();
-    client.read_to_end(&mut seen).await.unwrap();
-    assert_eq!(seen, b"HTTP/1.1 200 \0\n");
-}
-
-/// A client of a strict server that forwards to `origin`, and what keeps tunnels open.
+/// A client of a server that forwards to `origin`, and what keeps tunnels open.
 fn front(origin: &Origin) -> (DuplexStream, Forward) {
     let (client, server) = duplex(1 << 16);
-    let strict = StrictRequests::new(server);
-    let tunnelled = strict.tunnelled();
     let forward = Forward::default();
     let kept = forward.clone();
     let upstream = origin.upstream.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = tower::service_fn(move |request: Request<RequestBody>| {
         let mut forward = forward.clone();
         let upstream = upstream.clone();
-        request
-            .extensions_mut()
-            .insert::<Tunnelled>(tunnelled.clone());
         async move {
             if let Err(error) = check_request(&request) {
                 return Ok::<_, Infallible>(respond::refusal(&error).map(Either::Left));
@@ -255,13 +252,8 @@ fn front(origin: &Origin) -> (DuplexStream, Forward) {
             })
         }
     });
-    tokio::spawn(async move {
-        let connection = http1::Builder::new()
-            .serve_connection(TokioIo::new(strict), service)
-            .with_upgrades();
-        // How it ended is told to the client.
-        let _ended = connection.await;
-    });
+    // How it ended is told to the client.
+    tokio::spawn(async move { Http1::new().serve(server, service).await.is_ok() });
     (client, kept)
 }
 
@@ -393,7 +385,7 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn pieces_mean_nothing_and_hyper_finds_the_same_requests(bytes in stream(), piece in 0u8..9) {
+    fn pieces_mean_nothing_and_hyper_finds_these_requests_too(bytes in stream(), piece in 0u8..9) {
         check(&[&[piece], &*bytes].concat());
     }
 }

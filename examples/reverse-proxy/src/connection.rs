@@ -1,25 +1,18 @@
 //! One connection of a client: which HTTP it speaks, and its requests until it ends.
 
-use std::{
-    convert::Infallible, future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, task::Poll,
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, UPGRADE},
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
 use http_body_util::Either;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tightrope::{
     forwarded::Peer,
-    proxy::{StrictRequests, respond},
+    proxy::{
+        respond,
+        server::{End, Http1, RequestBody, ServeError},
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -33,14 +26,16 @@ use crate::{
     access_log::LoggedBody,
     config::Config,
     place::Body,
-    rest::{self, Lent, Nap, Readable},
     server::Settings,
+    site::ClientRequest,
     streams::{HeldBody, OpenStream, Streams},
 };
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// How HTTP is spoken with clients.
 pub(crate) struct Http {
-    http1: http1::Builder,
+    http1: Http1,
     http2: http2::Builder<TokioExecutor>,
     request_head: Duration,
     last_request: Duration,
@@ -54,22 +49,6 @@ pub(crate) struct Http {
 pub(crate) enum Protocol {
     Http1,
     Http2,
-}
-
-/// What becomes of a connection of HTTP/1.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    Rest,
-    Close,
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Nothing is lost when it is closed at once.
-    Closed,
-    /// Its client may be sending something still, at which a socket that is closed would be reset.
-    Open,
 }
 
 /// A connection, as its requests know it.
@@ -89,9 +68,6 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// it mostly arrives.
 const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 
-/// How many header lines hyper takes unless told otherwise.
-const HYPER_MAX_HEADERS: usize = 100;
-
 /// How much may be on its way to a client of HTTP/2 on one stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
@@ -104,15 +80,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 impl Http {
     pub(crate) fn new(config: &Config) -> Self {
-        let mut http1 = http1::Builder::new();
-        http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(config.timeouts.request_head)
-            .max_buf_size(config.limits.head_bytes);
-        // At its own default hyper keeps the lines of a head on the stack.
-        if config.limits.headers != HYPER_MAX_HEADERS {
-            http1.max_headers(config.limits.headers);
-        }
+        let http1 = Http1::new()
+            .with_head_timeout(config.timeouts.request_head)
+            .with_max_head(config.limits.head_bytes)
+            .with_max_fields(config.limits.headers);
         let limits = &config.http2;
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         // The budget against CONTINUATION frames follows from that of the head.
@@ -168,85 +139,43 @@ impl Http {
     pub(crate) async fn converse(
         &self,
         protocol: Protocol,
-        stream: impl AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         conversation: Conversation,
     ) -> End {
         let address = conversation.address;
-        let (ended, end) = match protocol {
-            Protocol::Http1 => {
-                let stream = Lent::new(StrictRequests::new(stream));
-                let ended = self.converse_http1(&stream, conversation).await;
-                let end = match stream.is_being_sent().await {
-                    true => End::Open,
-                    false => End::Closed,
-                };
-                (ended, end)
-            }
+        let ended: Result<End, BoxError> = match protocol {
+            Protocol::Http1 => self
+                .converse_http1(stream, conversation)
+                .await
+                .map_err(Into::into),
             Protocol::Http2 => {
                 let ended = Box::pin(self.converse_http2(stream, conversation)).await;
-                (ended, End::Open)
+                ended.map(|()| End::Open).map_err(Into::into)
             }
         };
-        if let Err(error) = ended {
+        ended.unwrap_or_else(|error| {
             tracing::debug!(peer = %address, %error, "a connection ended");
-        }
-        end
+            End::Open
+        })
     }
 
     async fn converse_http1(
         &self,
-        stream: &Lent<impl AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         conversation: Conversation,
-    ) -> hyper::Result<()> {
-        loop {
-            // In a box, of which nothing is left while the connection rests.
-            let next = Box::pin(self.answer_http1(stream.clone(), &conversation)).await?;
-            if next == Next::Close {
-                return Ok(());
-            }
-            tokio::select! {
-                biased;
-                () = stream.readable() => {}
-                () = self.closed(&conversation.close) => return Ok(()),
-                // As long as hyper would wait.
-                () = sleep(self.request_head.saturating_sub(rest::PAUSE)) => return Ok(()),
-            }
-        }
-    }
-
-    /// Answers requests until there are none for a while.
-    async fn answer_http1(
-        &self,
-        stream: Lent<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
-        conversation: &Conversation,
-    ) -> hyper::Result<Next> {
-        let tunnelled = stream.tunnelled();
-        let streams = Streams::new(usize::MAX);
-        let service = service_fn(|mut request: Request<Incoming>| {
-            if request.headers().contains_key(UPGRADE) {
-                request.extensions_mut().insert(tunnelled.clone());
-            }
-            conversation.answer_stream(request, streams.begin())
-        });
-        let connection = self
-            .http1
-            .serve_connection(TokioIo::new(stream.clone()), service)
-            .with_upgrades();
-        let mut connection = pin!(connection);
-        let mut nap = Nap::new();
-        let next = poll_fn(|cx| match connection.as_mut().poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended.map(|()| Next::Close)),
-            Poll::Pending => nap.poll(&stream, &streams, cx).map(|()| Ok(Next::Rest)),
-        });
+    ) -> Result<End, ServeError> {
+        let service =
+            tower::service_fn(|request: Request<RequestBody>| conversation.answer(request));
+        let mut connection = self.http1.serve(stream, service);
         tokio::select! {
-            next = next => return next,
+            biased;
+            end = &mut connection => return end,
             // What is answered from now on says that it is the last. A request that is on its way
             // while we close would be lost, so it is waited for.
             () = self.closed(&conversation.close) => {}
         }
-        connection.as_mut().graceful_shutdown();
-        connection.await?;
-        Ok(Next::Close)
+        connection.graceful_shutdown();
+        connection.await
     }
 
     async fn converse_http2(
@@ -294,7 +223,7 @@ impl Http {
 impl Conversation {
     async fn answer(
         &self,
-        mut request: Request<Incoming>,
+        mut request: ClientRequest,
     ) -> Result<Response<LoggedBody<Body>>, Infallible> {
         let settings = self.settings.load_full();
         let line = settings.log.enter(self.address, &mut request);
@@ -325,11 +254,8 @@ impl Conversation {
         open: OpenStream,
     ) -> Result<Response<HeldBody<LoggedBody<Body>>>, Infallible> {
         let is_connect = request.method() == Method::CONNECT;
-        let response = self.answer(request).await?;
-        let is_tunnel = match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => true,
-            status => is_connect && status.is_success(),
-        };
+        let response = self.answer(request.map(RequestBody::from)).await?;
+        let is_tunnel = is_connect && response.status().is_success();
         let open = match is_tunnel {
             true => open.into_tunnel(),
             false => open.answered(),

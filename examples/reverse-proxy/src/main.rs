@@ -30,7 +30,6 @@ mod frontend;
 mod listen;
 mod place;
 mod proxy;
-mod rest;
 mod restart;
 mod server;
 mod signals;

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, uri::Scheme};
 use http_body_util::{BodyExt, Either, combinators::UnsyncBoxBody};
-use hyper::body::Incoming;
 use tightrope::{
     forwarded::{
         Client, Peer,
@@ -26,6 +25,7 @@ use tightrope::{
         ForwardBody, Preamble,
         respond::{self, Form},
         rewrite::{AnswerBody, BodyLimitLayer, Facts, Headers, Https, LimitedBody, Prefix},
+        server::RequestBody,
     },
     upstream::{Failed, Fault},
 };
@@ -231,7 +231,7 @@ async fn limited(
     form: Form,
     request: ClientRequest,
 ) -> Result<Response<Body>, Infallible> {
-    let stack = ServiceExt::<Request<LimitedBody<Incoming>>>::map_response(stack, from_endpoint);
+    let stack = ServiceExt::<Request<LimitedBody<RequestBody>>>::map_response(stack, from_endpoint);
     let limited = BodyLimitLayer::new(limit).layer(stack);
     Ok(match limited.oneshot(request).await {
         Ok(response) => response,

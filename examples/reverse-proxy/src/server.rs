@@ -14,7 +14,7 @@ use tightrope::{
         Peer, Scheme, Trust,
         proxy_protocol::{ReceiveError, Receiver},
     },
-    proxy::{ExtendedConnect, ExtendedConnectLayer, LingeringStream, WriteTimeout},
+    proxy::{ExtendedConnect, ExtendedConnectLayer, LingeringStream, WriteTimeout, server::End},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -31,7 +31,7 @@ use tower::Layer;
 use crate::{
     access_log::AccessLog,
     config::{Config, Listener},
-    connection::{Conversation, End, Http, Protocol},
+    connection::{Conversation, Http, Protocol},
     frontend::Frontend,
     workers::Workers,
 };

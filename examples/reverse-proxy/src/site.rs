@@ -3,7 +3,6 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderName, Request};
-use hyper::body::Incoming;
 use tightrope::{
     balance::{Balance, Context},
     forwarded::Client,
@@ -11,7 +10,7 @@ use tightrope::{
         HealthTask, LiveReports, Observe, ObserveLayer, Probe, SlowStart,
         outlier::{OutlierReports, OutlierTask},
     },
-    proxy::{Forward, HttpClassify, KeepWarm},
+    proxy::{Forward, HttpClassify, KeepWarm, server::RequestBody},
     retry::{Retry, attempt},
     upstream::{Change, ChangeError, Ejection, Health, Upstream},
 };
@@ -207,4 +206,4 @@ impl<B> tightrope::balance::Describe<Request<B>> for Describe {
 }
 
 /// A request as it comes from a client.
-pub(crate) type ClientRequest = Request<Incoming>;
+pub(crate) type ClientRequest = Request<RequestBody>;

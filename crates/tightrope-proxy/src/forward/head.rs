@@ -10,7 +10,7 @@ use http::{
 use http_body::Body;
 use tightrope_upstream::{Address, Endpoint};
 
-use crate::{ForwardConfig, HostPolicy, check, hop_by_hop};
+use crate::{ForwardConfig, HostPolicy, check, hop_by_hop, server::Interim};
 
 // === Requests ===
 
@@ -150,6 +150,22 @@ pub(crate) fn response(response: &mut Response<()>) {
         headers.remove(CONTENT_LENGTH);
     }
     hop_by_hop::strip_response(headers);
+}
+
+/// Whether a response comes before the response.
+pub(crate) fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Passes an interim response on to the client of `request`, if there is a way. It is not the answer to an expectation:
+/// that was the server's to give, and did not go out.
+pub(crate) fn pass_interim(mut response: Response<()>, request: &Parts) {
+    if response.status() != StatusCode::CONTINUE
+        && let Some(interim) = request.extensions.get::<Interim>()
+    {
+        hop_by_hop::strip_response(response.headers_mut());
+        interim.send(response.status(), response.headers());
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use tightrope_upstream::Failure;
 
 use crate::{
     ForwardError,
-    forward::{Outgoing, Upload, exchange::Ended},
+    forward::{Outgoing, Upload, exchange::Ended, head},
     h1::{Connection, ReadError, WriteError, Writer},
     timeout::Waits,
 };
@@ -24,20 +24,24 @@ pub(super) struct Answered {
 enum Broken {
     Unwritten(WriteError),
     Unread(ReadError),
+    Interim,
     TimedOut(Failure),
 }
 
-/// Sends the request with this head on `connection`, and waits for the head of the response.
+/// How many interim responses (1xx) may come before the response.
+const MAX_INTERIM: usize = 32;
+
+/// Sends the head of `request`, and what goes out after it, on `connection`, and waits for the head of the response.
 pub(super) async fn send(
     mut connection: Box<Connection>,
     is_reused: bool,
-    head: &Parts,
+    request: &Parts,
     outgoing: Option<Box<Outgoing>>,
     upload: Option<&Upload>,
     waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
-    let mut writer = Writer::new(head, outgoing, connection.begin());
-    let broken = match respond(&mut connection, &mut writer, upload, waits).await {
+    let mut writer = Writer::new(request, outgoing, connection.begin());
+    let broken = match respond(&mut connection, &mut writer, request, upload, waits).await {
         Ok((response, true)) => {
             connection.keep(writer.into_buffer());
             return Ok(Answered {
@@ -77,6 +81,7 @@ pub(super) async fn send(
 async fn respond(
     connection: &mut Connection,
     writer: &mut Writer,
+    request: &Parts,
     upload: Option<&Upload>,
     waits: Waits<'_>,
 ) -> Result<(Response<()>, bool), Broken> {
@@ -92,11 +97,18 @@ async fn respond(
             }
         }
         // What comes before the request is no response to it.
-        if writer.has_begun() {
-            match connection.poll_head(&mut interim, cx) {
+        while writer.has_begun() {
+            match connection.poll_head(cx) {
+                Poll::Ready(Ok(response)) if head::is_interim(response.status()) => {
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        return Poll::Ready(Err(Broken::Interim));
+                    }
+                    head::pass_interim(response, request);
+                }
                 Poll::Ready(Ok(response)) => return Poll::Ready(Ok((response, is_written))),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Unread(error))),
-                Poll::Pending => {}
+                Poll::Pending => break,
             }
         }
         waits
@@ -113,6 +125,7 @@ impl From<Broken> for ForwardError {
         match broken {
             Broken::TimedOut(failure) => Self::new(failure),
             Broken::Unread(error) => error.into(),
+            Broken::Interim => Self::new(Failure::Protocol),
             Broken::Unwritten(WriteError::Io(error)) => {
                 Self::new(Failure::Reset).with_source(error)
             }
@@ -132,9 +145,7 @@ impl From<ReadError> for ForwardError {
     fn from(error: ReadError) -> Self {
         let failure = match error {
             ReadError::Io(_) | ReadError::Closed => Failure::Reset,
-            ReadError::Head(_) | ReadError::TooLong | ReadError::Interim | ReadError::Chunk(_) => {
-                Failure::Protocol
-            }
+            ReadError::Head(_) | ReadError::TooLong(_) | ReadError::Chunk(_) => Failure::Protocol,
         };
         Self::new(failure).with_source(error)
     }

@@ -6,12 +6,14 @@ use http::HeaderMap;
 use super::{
     framing::take_part,
     head::{self, HeadError},
+    size::{Padding, SizeLine},
 };
 
 /// Takes chunks off the front of what was read.
 #[derive(Debug, Default)]
 pub(crate) struct Chunked {
     state: State,
+    padding: Padding,
     /// Of lines that begin a chunk, besides its size; so far.
     extensions: usize,
 }
@@ -61,6 +63,14 @@ const MAX_EXTENSIONS: usize = 16 * 1024;
 const MAX_TRAILERS: usize = 16 * 1024;
 
 impl Chunked {
+    /// Of a request or a response.
+    pub(crate) fn new(padding: Padding) -> Self {
+        Self {
+            padding,
+            ..Self::default()
+        }
+    }
+
     pub(crate) const fn is_end(&self) -> bool {
         matches!(self.state, State::End)
     }
@@ -78,7 +88,12 @@ impl Chunked {
                     };
                     let line = read.split_to(line + 1);
                     let line = line.strip_suffix(b"\r\n").ok_or(ChunkError::Size)?;
-                    self.state = match self.size(line)? {
+                    let line = SizeLine::read(line, self.padding)?;
+                    self.extensions += line.extensions;
+                    if self.extensions > MAX_EXTENSIONS {
+                        return Err(ChunkError::Extension);
+                    }
+                    self.state = match line.size {
                         0 => State::Trailers,
                         size => State::Data(size),
                     };
@@ -115,35 +130,6 @@ impl Chunked {
                 }
                 State::End => return Ok(Decoded::End),
             }
-        }
-    }
-
-    /// The size that the line says.
-    fn size(&mut self, line: &[u8]) -> Result<u64, ChunkError> {
-        let digits = line
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
-        let (size, rest) = line.split_at(digits);
-        if !(1..=16).contains(&digits) {
-            return Err(ChunkError::Size);
-        }
-        let size = size.iter().fold(0, |size, digit| {
-            let value = char::from(*digit).to_digit(16).unwrap_or_default();
-            size << 4 | u64::from(value)
-        });
-        if size > i64::MAX as u64 {
-            return Err(ChunkError::Size);
-        }
-        // Some servers write the size in a column.
-        let rest = rest.trim_ascii_start();
-        self.extensions += rest.len();
-        let is_text = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
-        match rest.first() {
-            None => Ok(size),
-            Some(b';') if self.extensions <= MAX_EXTENSIONS && rest.iter().all(is_text) => Ok(size),
-            Some(b';') => Err(ChunkError::Extension),
-            Some(_) => Err(ChunkError::Size),
         }
     }
 }
@@ -229,6 +215,8 @@ mod tests {
             "1\r\na\n",
             "1\r\na\r\r",
             "0\r\nbad name: 1\r\n\r\n",
+            "0\r\nx: 1\n\r\n",
+            "0\r\n\n",
         ] {
             assert!(decode(&[bad.as_bytes()]).is_err(), "{bad:?}");
         }

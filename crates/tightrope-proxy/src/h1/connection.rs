@@ -6,19 +6,17 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, Response, StatusCode};
+use bytes::{Buf, BytesMut};
+use http::Response;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split},
     time::Instant,
 };
-use tokio_util::io::poll_read_buf;
 
 use super::{
-    Framing, Writer,
-    chunked::{ChunkError, Chunked, Decoded},
-    framing::take_part,
-    head::{self, HeadError, Place},
+    Writer,
+    head::{self, Place},
+    reader::{Piece, Position, ReadError, Reader},
     writer::WriteError,
 };
 use crate::{io::Io, timeout::IdleTimer};
@@ -29,9 +27,7 @@ use crate::{io::Io, timeout::IdleTimer};
 #[derive(Debug)]
 pub(crate) struct Connection {
     io: Side,
-    read: BytesMut,
-    /// How much is read at a time.
-    step: usize,
+    reader: Reader,
     /// Whether anything was received since a request went out.
     has_received: bool,
     /// For the next head that goes out.
@@ -51,21 +47,6 @@ enum Side {
     Reading(ReadHalf<Io>),
 }
 
-/// Where in a body we are.
-#[derive(Debug)]
-pub(crate) enum Position {
-    Length(u64),
-    Chunked(Chunked),
-    Close,
-}
-
-/// A piece of a body.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    Data(Bytes),
-    Trailers(HeaderMap),
-}
-
 /// A connection that speaks something else now, and what was read of that already.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
@@ -73,32 +54,8 @@ pub(crate) struct Tunnel {
     read: BytesMut,
 }
 
-/// Why a response or its body was not read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("connection was closed before the response was complete")]
-    Closed,
-    #[error(transparent)]
-    Head(#[from] HeadError),
-    #[error("response head is longer than {MAX_HEAD} bytes")]
-    TooLong,
-    #[error("more than {MAX_INTERIM} interim responses")]
-    Interim,
-    #[error(transparent)]
-    Chunk(#[from] ChunkError),
-}
-
 /// The longest head that is read.
 const MAX_HEAD: usize = 128 * 1024;
-
-/// How many interim responses (1xx) may come before the response.
-const MAX_INTERIM: usize = 32;
-
-/// How much is read at a time: no more than is useful where little comes, and no less where much does.
-const MIN_STEP: usize = 8 * 1024;
-const MAX_STEP: usize = 256 * 1024;
 
 // === impl Connection ===
 
@@ -106,8 +63,7 @@ impl Connection {
     pub(crate) fn new(io: Io) -> Box<Self> {
         Box::new(Self {
             io: Side::Both(io),
-            read: BytesMut::new(),
-            step: MIN_STEP,
+            reader: Reader::new(),
             has_received: false,
             buffer: Vec::new(),
             places: Vec::new(),
@@ -131,15 +87,12 @@ impl Connection {
             Side::Both(io) => io,
             Side::Reading(_) => return false,
         };
-        self.read.is_empty() && Pin::new(io).poll_read(&mut context, &mut byte).is_pending()
+        self.reader.bytes.is_empty() && Pin::new(io).poll_read(&mut context, &mut byte).is_pending()
     }
 
     /// Nothing is asked for a while: gives back what only much data needed.
     pub(crate) fn rest(&mut self) {
-        if self.read.is_empty() && self.read.capacity() > MIN_STEP {
-            self.read = BytesMut::new();
-        }
-        self.step = MIN_STEP;
+        self.reader.rest();
     }
 
     /// A request begins; for its head.
@@ -182,32 +135,24 @@ impl Connection {
         (Box::new(Self { io, ..self }), Some(writing))
     }
 
-    /// The head of the response. `interim` counts those before it.
+    /// The next head: of the response, or of an interim one before it.
     pub(crate) fn poll_head(
         &mut self,
-        interim: &mut usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<()>, ReadError>> {
         loop {
-            while !self.read.is_empty() {
-                let Some(response) = head::take(&mut self.read, &mut self.places)? else {
-                    break;
-                };
-                let status = response.status();
-                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(Ok(response));
-                }
-                *interim += 1;
-                if *interim > MAX_INTERIM {
-                    return Poll::Ready(Err(ReadError::Interim));
-                }
+            if !self.reader.bytes.is_empty()
+                && let Some(response) = head::take(&mut self.reader.bytes, &mut self.places)?
+            {
+                return Poll::Ready(Ok(response));
             }
-            if self.read.len() > MAX_HEAD {
-                return Poll::Ready(Err(ReadError::TooLong));
+            if self.reader.bytes.len() > MAX_HEAD {
+                return Poll::Ready(Err(ReadError::TooLong(MAX_HEAD)));
             }
-            if ready!(self.poll_fill(cx))? == 0 {
+            if ready!(self.reader.poll_fill(&mut self.io, cx))? == 0 {
                 return Poll::Ready(Err(ReadError::Closed));
             }
+            self.has_received = true;
         }
     }
 
@@ -217,52 +162,7 @@ impl Connection {
         position: &mut Position,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, ReadError>> {
-        loop {
-            match position {
-                Position::Length(0) => return Poll::Ready(Ok(None)),
-                Position::Length(left) if !self.read.is_empty() => {
-                    let data = take_part(&mut self.read, left);
-                    return Poll::Ready(Ok(Some(Piece::Data(data))));
-                }
-                Position::Close if !self.read.is_empty() => {
-                    let data = self.read.split().freeze();
-                    return Poll::Ready(Ok(Some(Piece::Data(data))));
-                }
-                Position::Chunked(chunked) => match chunked.decode(&mut self.read)? {
-                    Decoded::Data(data) => return Poll::Ready(Ok(Some(Piece::Data(data)))),
-                    Decoded::Trailers(trailers) => {
-                        return Poll::Ready(Ok(Some(Piece::Trailers(trailers))));
-                    }
-                    Decoded::End => return Poll::Ready(Ok(None)),
-                    Decoded::More => {}
-                },
-                Position::Length(_) | Position::Close => {}
-            }
-            if ready!(self.poll_fill(cx))? == 0 {
-                return Poll::Ready(match position {
-                    Position::Close => Ok(None),
-                    Position::Length(_) | Position::Chunked(_) => Err(ReadError::Closed),
-                });
-            }
-        }
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < MIN_STEP / 8 {
-            self.read.reserve(self.step);
-        }
-        let count = match &mut self.io {
-            Side::Both(io) => poll_read_buf(Pin::new(io), cx, &mut self.read),
-            Side::Reading(io) => poll_read_buf(Pin::new(io), cx, &mut self.read),
-        };
-        let count = ready!(count)?;
-        self.has_received |= count > 0;
-        if self.read.len() == self.read.capacity() {
-            self.step = MAX_STEP.min(self.step * 2);
-        } else if count < self.step / 4 {
-            self.step = MIN_STEP.max(self.step / 2);
-        }
-        Poll::Ready(Ok(count))
+        self.reader.poll_piece(&mut self.io, position, cx)
     }
 
     /// What the connection is after it switched protocols. None while the request still goes out.
@@ -270,38 +170,24 @@ impl Connection {
         match self.io {
             Side::Both(io) => Some(Tunnel {
                 io,
-                read: self.read,
+                read: self.reader.bytes,
             }),
             Side::Reading(_) => None,
         }
     }
 }
 
-// === impl Position ===
+// === impl Side ===
 
-impl Position {
-    pub(crate) fn start(framing: Framing) -> Self {
-        match framing {
-            Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(Chunked::default()),
-            Framing::Close => Self::Close,
-        }
-    }
-
-    /// How much comes, if that is known.
-    pub(crate) const fn left(&self) -> Option<u64> {
-        match self {
-            Self::Length(left) => Some(*left),
-            Self::Chunked(_) | Self::Close => None,
-        }
-    }
-
-    /// Whether nothing more comes, as far as that is known.
-    pub(crate) const fn is_end(&self) -> bool {
-        match self {
-            Self::Length(left) => *left == 0,
-            Self::Chunked(chunked) => chunked.is_end(),
-            Self::Close => false,
+impl AsyncRead for Side {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Both(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Reading(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
@@ -339,39 +225,5 @@ impl AsyncWrite for Tunnel {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use tokio::{
-        io::AsyncWriteExt,
-        net::{TcpListener, TcpStream},
-    };
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_much_data_needed_is_given_back() {
-        const LENGTH: usize = 4 << 20;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (mut connection, mut far) = (Connection::new(Io::Tcp(near.unwrap())), far.unwrap().0);
-        tokio::spawn(async move { far.write_all(&vec![b'x'; LENGTH]).await.map(|()| far) });
-        let mut position = Position::Length(LENGTH as u64);
-        let mut most = 0;
-        while let Some(_piece) = poll_fn(|cx| connection.poll_piece(&mut position, cx))
-            .await
-            .unwrap()
-        {
-            most = most.max(connection.step);
-        }
-        assert!(most > MIN_STEP && most <= MAX_STEP, "{most}");
-        connection.rest();
-        assert!(connection.read.capacity() <= MIN_STEP);
-        assert_eq!(connection.step, MIN_STEP);
     }
 }

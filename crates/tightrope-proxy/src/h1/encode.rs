@@ -1,6 +1,6 @@
-//! Heads and bodies of requests, as they go over the wire.
+//! Heads and bodies, as they go over the wire.
 
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, HeaderName, request::Parts};
 
 /// Writes the head. Its fields are framed by whoever made them.
 pub(super) fn head(parts: &Parts, out: &mut Vec<u8>) {
@@ -17,7 +17,7 @@ pub(super) fn head(parts: &Parts, out: &mut Vec<u8>) {
 }
 
 /// Writes the beginning of a chunk of this many bytes, which must not be none.
-pub(super) fn chunk_size(length: usize, out: &mut Vec<u8>) {
+pub(crate) fn chunk_size(length: usize, out: &mut Vec<u8>) {
     let digits = (usize::BITS - length.leading_zeros()).div_ceil(4).max(1);
     for place in (0..digits).rev() {
         let digit = length >> (4 * place) & 0xf;
@@ -27,21 +27,25 @@ pub(super) fn chunk_size(length: usize, out: &mut Vec<u8>) {
 }
 
 /// Writes the last chunk.
-pub(super) fn last_chunk(trailers: &HeaderMap, out: &mut Vec<u8>) {
+pub(crate) fn last_chunk(trailers: &HeaderMap, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     fields(trailers, out);
     out.extend_from_slice(b"\r\n");
 }
 
-fn fields(fields: &HeaderMap, out: &mut Vec<u8>) {
+pub(crate) fn fields(fields: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in fields {
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        out.reserve(name.len() + value.len() + 4);
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        field(name, value.as_bytes(), out);
     }
+}
+
+pub(crate) fn field(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
+    let name = name.as_str().as_bytes();
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

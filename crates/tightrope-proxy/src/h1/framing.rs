@@ -96,7 +96,7 @@ fn join_lengths(headers: &mut HeaderMap) -> Result<u64, FramingError> {
 }
 
 /// RFC 9110 §8.6: digits alone, and no more than can be counted.
-fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for digit in text {
         let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
+use memchr::memchr_iter;
 
 /// The most fields of a head, or of a trailer section.
 const MAX_FIELDS: usize = 100;
@@ -13,14 +14,14 @@ const MAX_FIELDS: usize = 100;
 /// What is not a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadError {
-    #[error("response head is not valid")]
+    #[error("head is not valid")]
     Syntax(#[from] httparse::Error),
-    #[error("response head has a status, a name or a value that is not valid")]
+    #[error("head has a status, a name or a value that is not valid")]
     Value,
 }
 
 /// Where a name and a value stand.
-pub(super) type Place = [usize; 4];
+pub(crate) type Place = [usize; 4];
 
 /// Takes a head from the front of `read`, once it is there as a whole. What is in `places` does not matter.
 pub(super) fn take(
@@ -66,6 +67,9 @@ pub(super) fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, He
         let Status::Complete((length, parsed)) = httparse::parse_headers(read, &mut parsed)? else {
             return Ok(None);
         };
+        if !ends_lines_whole(&read[..length]) {
+            return Err(HeadError::Syntax(httparse::Error::NewLine));
+        }
         let places: Vec<Place> = parsed.iter().map(|field| place_of(read, field)).collect();
         (length, places)
     };
@@ -73,8 +77,13 @@ pub(super) fn take_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, He
     fields(&bytes, &places).map(Some)
 }
 
+/// Whether each LF has a CR before it: httparse takes lines that end in LF alone.
+pub(crate) fn ends_lines_whole(head: &[u8]) -> bool {
+    memchr_iter(b'\n', head).all(|at| at > 0 && head[at - 1] == b'\r')
+}
+
 /// `field` is a part of `read`.
-fn place_of(read: &[u8], field: &httparse::Header<'_>) -> Place {
+pub(crate) fn place_of(read: &[u8], field: &httparse::Header<'_>) -> Place {
     let from = |part: &[u8]| part.as_ptr().addr() - read.as_ptr().addr();
     let (name, value) = (from(field.name.as_bytes()), from(field.value));
     [

@@ -9,10 +9,19 @@ mod connection;
 mod encode;
 mod framing;
 mod head;
+mod outbox;
+mod reader;
+mod size;
 mod writer;
 
 pub(crate) use self::{
-    connection::{Connection, Piece, Position, ReadError, Tunnel},
-    framing::{Framing, FramingError},
+    chunked::Chunked,
+    connection::{Connection, Tunnel},
+    encode::{chunk_size, field, fields, last_chunk},
+    framing::{Framing, FramingError, number},
+    head::{Place, ends_lines_whole, place_of},
+    outbox::Outbox,
+    reader::{Piece, Position, ReadError, Reader},
+    size::Padding,
     writer::{WriteError, Writer},
 };

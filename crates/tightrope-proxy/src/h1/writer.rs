@@ -1,28 +1,22 @@
 //! A request on its way out.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
 use http::{HeaderMap, header, request::Parts};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
-use super::encode;
+use super::{encode, outbox::Outbox};
 use crate::forward::{First, Outgoing};
 
 /// Writes a head and its body, as fast as both sides allow.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// What goes first: the head, or what is around chunks.
-    out: Vec<u8>,
-    written: usize,
-    data: Bytes,
-    /// What goes after the data.
-    tail: &'static [u8],
+    outbox: Outbox,
     /// None when all of it was taken.
     body: Option<Box<Outgoing>>,
     /// What was taken of it before anything was written; it goes back if nothing is.
@@ -63,18 +57,15 @@ pub(crate) enum WriteError {
 
 impl Writer {
     /// Writes the head, by way of `buffer`, and `body`. The head must tell how long the body is.
-    pub(crate) fn new(parts: &Parts, body: Option<Box<Outgoing>>, mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        encode::head(parts, &mut buffer);
+    pub(crate) fn new(parts: &Parts, body: Option<Box<Outgoing>>, buffer: Vec<u8>) -> Self {
+        let mut outbox = Outbox::new(buffer);
+        encode::head(parts, outbox.buffer());
         let length = body
             .as_ref()
             .and_then(|_| parts.headers.get(header::CONTENT_LENGTH));
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         Self {
-            out: buffer,
-            written: 0,
-            data: Bytes::new(),
-            tail: b"",
+            outbox,
             body,
             first: None,
             coding: length.map_or(Coding::Chunked, Coding::Length),
@@ -89,7 +80,7 @@ impl Writer {
 
     /// The buffer.
     pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.out
+        self.outbox.into_buffer()
     }
 
     /// The whole body, where nothing was written.
@@ -118,14 +109,14 @@ impl Writer {
     ) -> Poll<Result<(), WriteError>> {
         loop {
             // The first piece of a body goes out with the head.
-            if self.data.is_empty() && self.tail.is_empty() && self.has_more() {
+            if !self.outbox.has_data() && self.has_more() {
                 let loaded = self.poll_load(cx)?;
-                if loaded.is_pending() && self.written == self.out.len() {
+                if loaded.is_pending() && self.outbox.is_empty() {
                     ready!(self.poll_flush(io, cx))?;
                     return Poll::Pending;
                 }
             }
-            if self.is_written() {
+            if self.outbox.is_empty() {
                 if !self.has_more() {
                     return self.poll_flush(io, cx).map_err(Into::into);
                 }
@@ -133,10 +124,6 @@ impl Writer {
             }
             ready!(self.poll_write(io, cx))?;
         }
-    }
-
-    fn is_written(&self) -> bool {
-        self.written == self.out.len() && self.data.is_empty() && self.tail.is_empty()
     }
 
     /// Takes the next piece of the body.
@@ -149,10 +136,6 @@ impl Writer {
             Some(Err(_)) => return Poll::Ready(Err(WriteError::Body)),
             None => return Poll::Ready(self.end(HeaderMap::new())),
         };
-        if self.written == self.out.len() {
-            self.out.clear();
-            self.written = 0;
-        }
         let data = match frame.into_data() {
             Ok(data) if data.is_empty() => return Poll::Ready(Ok(())),
             Ok(data) => data,
@@ -166,15 +149,12 @@ impl Writer {
                 let length = data.len() as u64;
                 *left = left.checked_sub(length).ok_or(WriteError::Length)?;
             }
-            Coding::Chunked => {
-                encode::chunk_size(data.len(), &mut self.out);
-                self.tail = b"\r\n";
-            }
+            Coding::Chunked => encode::chunk_size(data.len(), self.outbox.buffer()),
         }
         if self.state == State::New {
             self.first = Some(Box::new(First::Data(data.clone())));
         }
-        self.data = data;
+        self.outbox.put(data, self.coding.tail());
         Poll::Ready(Ok(()))
     }
 
@@ -183,7 +163,7 @@ impl Writer {
             Coding::Length(0) => {}
             Coding::Length(_) => return Err(WriteError::Length),
             Coding::Chunked => {
-                encode::last_chunk(&trailers, &mut self.out);
+                encode::last_chunk(&trailers, self.outbox.buffer());
             }
         }
         if self.state == State::New {
@@ -199,27 +179,12 @@ impl Writer {
         io: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let out = &self.out[self.written..];
-        let written = if self.data.is_empty() && self.tail.is_empty() {
-            Pin::new(io).poll_write(cx, out)
-        } else {
-            let slices = [out, &self.data, self.tail].map(IoSlice::new);
-            Pin::new(io).poll_write_vectored(cx, &slices)
-        };
-        let written = ready!(written)?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
+        ready!(self.outbox.poll_write(io, cx))?;
         self.state = State::Written;
         if self.is_ended() {
             self.body = None;
         }
         self.first = None;
-        let head = written.min(out.len());
-        self.written += head;
-        let data = (written - head).min(self.data.len());
-        self.data.advance(data);
-        self.tail = &self.tail[written - head - data..];
         Poll::Ready(Ok(()))
     }
 
@@ -236,10 +201,21 @@ impl Writer {
     }
 }
 
+impl Coding {
+    /// What comes after each piece.
+    const fn tail(self) -> &'static [u8] {
+        match self {
+            Self::Length(_) => b"",
+            Self::Chunked => b"\r\n",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
 
+    use bytes::Bytes;
     use http::Request;
     use http_body::Frame;
     use tokio::{

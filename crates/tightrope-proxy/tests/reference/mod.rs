@@ -3,5 +3,5 @@
 
 pub(crate) mod patterns;
 pub(crate) mod rules;
-pub(crate) mod strict;
+pub(crate) mod server;
 pub(crate) mod template;

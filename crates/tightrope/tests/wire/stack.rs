@@ -1,4 +1,4 @@
-//! The whole way of bytes: `StrictRequests`, hyper's server, `ForwardedLayer`, `check_request`,
+//! The whole way of bytes: `server::Http1`, `ForwardedLayer`, `check_request`,
 //! `Forward`, and an endpoint that reads as strictly as one can.
 
 use std::{
@@ -10,11 +10,12 @@ use std::{
 
 use http::Request;
 use http_body_util::Either;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tightrope::{
     forwarded::{ForwardedLayer, Peer},
-    proxy::{Forward, ForwardConfig, StrictRequests, Underscores, check_request, respond},
+    proxy::{
+        Forward, ForwardConfig, Underscores, check_request, respond,
+        server::{HalfClose, Http1, RequestBody},
+    },
     upstream::{Address, Change, EndpointSpec, Picked, Upstream},
 };
 use tokio::{
@@ -98,7 +99,7 @@ impl Wire {
         let config = ForwardConfig::new().with_underscores(underscores);
         let forward = Forward::new(config);
         let upstream = self.upstream.clone();
-        let inner = tower::service_fn(move |request: Request<Incoming>| {
+        let inner = tower::service_fn(move |request: Request<RequestBody>| {
             let (forward, upstream) = (forward.clone(), upstream.clone());
             async move {
                 if let Err(error) = check_request(&request) {
@@ -114,18 +115,14 @@ impl Wire {
         let stack = layer.layer(inner);
         let answer = self.runtime.block_on(self.server.run_until(async {
             let (mut client, server) = duplex(1 << 20);
-            let strict = StrictRequests::new(server);
-            let tunnelled = strict.tunnelled();
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(tunnelled.clone());
+            let service = tower::service_fn(move |mut request: Request<RequestBody>| {
                 if let Some(peer) = peer {
                     request.extensions_mut().insert(peer);
                 }
                 stack.clone().call(request)
             });
-            let serve = http1::Builder::new()
-                .half_close(true)
-                .serve_connection(TokioIo::new(strict), service);
+            let http = Http1::new().with_half_close(HalfClose::Answered);
+            let serve = http.serve(server, service);
             let talk = async {
                 // What is refused is not read to its end.
                 let _refused = client.write_all(bytes).await;

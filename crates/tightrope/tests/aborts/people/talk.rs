@@ -4,18 +4,14 @@ use std::{cell::RefCell, convert::Infallible, io, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::{
-    body::{Body, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
+use hyper::body::Body;
+use tightrope::proxy::server::{Http1, RequestBody};
 use tightrope_test::BoxError;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::timeout,
 };
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::aborts::{exchange::Asks, stage::pause};
 
@@ -25,15 +21,11 @@ const LONG: Duration = Duration::from_millis(400);
 /// Serves one connection with `service`.
 pub(crate) async fn serve<S, B>(stream: DuplexStream, service: S)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
     S::Future: 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let service = service_fn(move |request| service.clone().oneshot(request));
-    let _ended = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+    let _ended = Http1::new().serve(stream, service).await;
 }
 
 /// Asks, and reads the answer to its end, or for as long as a client waits.

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../crates/tightrope-proxy/tests/reference/strict.rs"]
-mod strict;
+#[path = "../../crates/tightrope-proxy/tests/reference/server.rs"]
+mod server;
 
-fuzz_target!(|input: &[u8]| strict::check(input));
+fuzz_target!(|input: &[u8]| server::check(input));

@@ -1,0 +1,171 @@
+//! The body of a request.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::wire::Line;
+use crate::h1::{Piece, ReadError};
+
+/// The body of a request, as it comes.
+///
+/// It is read from the connection by whoever polls it, on whatever task. A client that expects a `100 Continue` gets it
+/// when this is first polled.
+///
+/// # Cancellation
+/// Dropping it before its end gives the rest of the body up: the connection is closed after the response, unless all
+/// of the body has come by then.
+pub struct RequestBody {
+    source: Source,
+    /// How much comes, if that is known.
+    left: Option<u64>,
+}
+
+enum Source {
+    /// There is nothing more.
+    None,
+    Http1(Arc<dyn Line>),
+    Http2(hyper::body::Incoming),
+}
+
+/// Why the body of a request did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct RequestBodyError(Kind);
+
+#[derive(Debug, thiserror::Error)]
+enum Kind {
+    #[error("the request body was not read")]
+    Read(#[source] ReadError),
+    #[error(transparent)]
+    Hyper(hyper::Error),
+    #[error("nobody knows where the request body ends")]
+    Unknown,
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// There is none.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            source: Source::None,
+            left: None,
+        }
+    }
+
+    pub(super) const fn new(line: Arc<dyn Line>, left: Option<u64>) -> Self {
+        Self {
+            source: Source::Http1(line),
+            left,
+        }
+    }
+}
+
+impl From<hyper::body::Incoming> for RequestBody {
+    fn from(body: hyper::body::Incoming) -> Self {
+        Self {
+            source: Source::Http2(body),
+            left: None,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.source {
+            Source::None => return Poll::Ready(None),
+            Source::Http2(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::hyper)));
+            }
+            Source::Http1(line) => match ready!(line.poll_piece(cx)) {
+                Ok(Some(Piece::Data(data))) => {
+                    if let Some(left) = &mut this.left {
+                        *left = left.saturating_sub(data.len() as u64);
+                    }
+                    if this.left == Some(0) {
+                        this.source = Source::None;
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Ok(Some(Piece::Trailers(trailers))) => Some(Ok(Frame::trailers(trailers))),
+                Ok(None) => None,
+                Err(error) => Some(Err(error)),
+            },
+        };
+        this.source = Source::None;
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::None => true,
+            Source::Http1(_) => false,
+            Source::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.source, self.left) {
+            (Source::None, _) => SizeHint::with_exact(0),
+            (Source::Http2(body), _) => body.size_hint(),
+            (Source::Http1(_), Some(left)) => SizeHint::with_exact(left),
+            (Source::Http1(_), None) => SizeHint::new(),
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Source::Http1(line) = &self.source {
+            line.abandon();
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("is_end_stream", &self.is_end_stream())
+            .field("size_hint", &self.size_hint())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl RequestBodyError ===
+
+impl RequestBodyError {
+    fn hyper(e: hyper::Error) -> Self {
+        Self(Kind::Hyper(e))
+    }
+    pub(super) const fn unknown() -> Self {
+        Self(Kind::Unknown)
+    }
+}
+
+impl From<ReadError> for RequestBodyError {
+    fn from(error: ReadError) -> Self {
+        Self(Kind::Read(error))
+    }
+}
+
+impl From<std::io::Error> for RequestBodyError {
+    fn from(error: std::io::Error) -> Self {
+        ReadError::Io(error).into()
+    }
+}

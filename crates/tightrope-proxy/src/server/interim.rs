@@ -1,0 +1,37 @@
+//! Responses before the response.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, StatusCode};
+
+use super::wire::Line;
+
+/// Sends interim responses (RFC 9110 §15.2) to the client of a request, in whose extensions it is.
+///
+/// [`Forward`](crate::Forward) passes on those of an endpoint by it. `100 Continue` is sent by the server itself, when the
+/// body is first read. A client of HTTP/1.0 knows none.
+#[derive(Clone)]
+pub struct Interim {
+    line: Arc<dyn Line>,
+    request: u64,
+}
+
+impl Interim {
+    pub(super) const fn new(line: Arc<dyn Line>, request: u64) -> Self {
+        Self { line, request }
+    }
+
+    /// Sends one. Nothing is sent once the response has begun, where `status` is no 1xx or 101, and to a client that takes
+    /// nothing.
+    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            self.line.send_interim(self.request, status, fields);
+        }
+    }
+}
+
+impl fmt::Debug for Interim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interim").finish_non_exhaustive()
+    }
+}
