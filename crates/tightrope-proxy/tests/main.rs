@@ -11,6 +11,7 @@ mod preamble;
 mod reference;
 mod regressions;
 mod rewrite;
+mod server;
 mod strict;
 mod support;
 mod timeouts;

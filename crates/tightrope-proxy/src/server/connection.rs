@@ -221,7 +221,7 @@ where
 
     /// Makes the request that the service gets.
     fn begin(&mut self, head: Head) -> Request<RequestBody> {
-        self.asked = Asked::of(&head.request, head.is_persistent && !self.is_closing);
+        self.asked = Asked::of(&head.request, head.is_persistent);
         let line = || Arc::clone(&self.shared) as Arc<dyn Line>;
         let mut wire = self.shared.lock();
         wire.begin(head.expects_continue);
@@ -287,7 +287,7 @@ where
         let coding = {
             let mut wire = self.shared.lock();
             wire.is_answered = true;
-            if !wire.may_be_followed(cx) {
+            if self.is_closing || !wire.may_be_followed(cx) {
                 self.asked.is_persistent = false;
             }
             response::encode(&response, &mut self.asked, wire.outbox.buffer())

@@ -77,7 +77,7 @@ impl Http1 {
 
     /// Answers the requests that come over `io` by `service`, one after the other.
     ///
-    /// Each request has an [`Interim`] in its extensions, and an [`OnUpgrade`](super::OnUpgrade) where it asks for an
+    /// Each request has an [`Interim`](super::Interim) in its extensions, and an [`OnUpgrade`](super::OnUpgrade) where it asks for an
     /// upgrade: a 101 from the service hands the connection to whoever has that.
     pub fn serve<T, S, B>(&self, io: T, service: S) -> Connection<T, S, B>
     where
