@@ -1,6 +1,15 @@
 //! One connection of a client: which HTTP it speaks, and its requests until it ends.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
@@ -167,12 +176,23 @@ impl Http {
         let service =
             tower::service_fn(|request: Request<RequestBody>| conversation.answer(request));
         let mut connection = self.http1.serve(stream, service);
-        tokio::select! {
-            biased;
-            end = &mut connection => return end,
-            // What is answered from now on says that it is the last. A request that is on its way
-            // while we close would be lost, so it is waited for.
-            () = self.closed(&conversation.close) => {}
+        let mut closed = pin!(self.closed(&conversation.close));
+        let mut is_told = false;
+        // What is answered from `closed` on says that it is the last. A request that is on its way
+        // while we close would be lost, so it is waited for.
+        let ended = poll_fn(|cx| {
+            if let Poll::Ready(end) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(Some(end));
+            }
+            // Once is enough until it happens: the task is the same.
+            if is_told && !conversation.close.is_cancelled() {
+                return Poll::Pending;
+            }
+            is_told = true;
+            closed.as_mut().poll(cx).map(|()| None)
+        });
+        if let Some(end) = ended.await {
+            return end;
         }
         connection.graceful_shutdown();
         connection.await

@@ -110,6 +110,9 @@ impl Coding {
 
 // === Heads ===
 
+/// How long most heads are at most, with the small body that may go out with them.
+const COMMON_HEAD: usize = 1024;
+
 /// Writes the head of a response to what was `asked`, which says afterwards whether another request may follow.
 pub(super) fn encode<B: Body>(
     response: &Response<B>,
@@ -118,6 +121,7 @@ pub(super) fn encode<B: Body>(
 ) -> Coding {
     let status = response.status();
     let is_switch = status == StatusCode::SWITCHING_PROTOCOLS;
+    out.reserve(COMMON_HEAD);
     encode_status(response, out);
     let (mut length, mut has_date) = (None, false);
     for (name, value) in response.headers() {
