@@ -34,6 +34,11 @@ use crate::{
 /// Dropping it before its end closes the connection to the endpoint and releases the pick with
 /// [`Outcome::Cancelled`].
 pub struct ForwardBody {
+    /// In a box: a response is moved through many layers, and its body with it.
+    state: Box<State>,
+}
+
+struct State {
     /// None at the end, after a failure, and for the response to an upgrade.
     lease: Option<Lease>,
     /// How long the endpoint may send nothing.
@@ -84,91 +89,37 @@ impl ForwardBody {
         config: &ForwardConfig,
         deadline: Option<Instant>,
     ) -> Self {
-        let mut body = Self {
+        let mut state = Box::new(State {
             limit: config.body_idle_timeout,
             credit: config.min_response_rate.map(Credit::new),
             deadline,
             upload,
             endpoint: Arc::clone(lease.pick.endpoint()),
             lease: Some(lease),
-        };
+        });
         // Nobody polls a body that is empty from the start.
-        body.finish_at_end();
-        body
+        state.finish_at_end();
+        Self { state }
     }
 
     /// The body of the response to an upgrade, which has none.
-    pub(super) const fn none(endpoint: Arc<Endpoint>) -> Self {
+    pub(super) fn none(endpoint: Arc<Endpoint>) -> Self {
         Self {
-            lease: None,
-            limit: Duration::MAX,
-            credit: None,
-            deadline: None,
-            upload: None,
-            endpoint,
+            state: Box::new(State {
+                lease: None,
+                limit: Duration::MAX,
+                credit: None,
+                deadline: None,
+                upload: None,
+                endpoint,
+            }),
         }
     }
 
     /// The endpoint that gave the response, as it was when it was picked.
     #[must_use]
     pub const fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
-    }
-
-    /// Some servers do not poll past the last frame of a body whose length they know.
-    fn finish_at_end(&mut self) {
-        if self
-            .lease
-            .as_ref()
-            .is_some_and(|lease| lease.incoming.is_end())
-        {
-            self.finish();
-        }
-    }
-
-    fn finish(&mut self) {
-        let Some(lease) = self.lease.take() else {
-            return;
-        };
-        let Lease {
-            mut pick,
-            outcome,
-            incoming,
-            uploading,
-        } = lease;
-        pick.set_outcome(outcome);
-        incoming.finish();
-        if let Some(uploading) = uploading {
-            uploading.detach();
-        }
-        if let Some(upload) = &self.upload {
-            upload.hold(pick);
-        }
-    }
-
-    fn fail(&mut self, error: ForwardError) -> ForwardError {
-        // Closes the connection to the endpoint.
-        if let Some(mut lease) = self.lease.take() {
-            lease
-                .pick
-                .set_outcome(classify::of_failure(error.failure()));
-        }
-        error
-    }
-
-    /// It took too long, which is not the endpoint's fault: it kept nobody waiting.
-    fn time_out(&mut self) -> ForwardError {
-        self.lease = None;
-        ForwardError::new(Failure::BodyTimeout)
-    }
-
-    fn is_late(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
-    fn upload_error(&self) -> Option<ForwardError> {
-        self.upload.as_ref().and_then(|upload| upload.take_error())
+        &self.state.endpoint
     }
 }
 
@@ -180,7 +131,7 @@ impl Body for ForwardBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
-        let this = &mut *self;
+        let this = &mut *self.state;
         if this.lease.is_some() && this.is_late() {
             return Poll::Ready(Some(Err(this.time_out())));
         }
@@ -240,17 +191,77 @@ impl Body for ForwardBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lease.is_none()
+        self.state.lease.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.lease {
+        match &self.state.lease {
             Some(lease) => lease
                 .incoming
                 .left()
                 .map_or_else(SizeHint::new, SizeHint::with_exact),
             None => SizeHint::with_exact(0),
         }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Some servers do not poll past the last frame of a body whose length they know.
+    fn finish_at_end(&mut self) {
+        if self
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.incoming.is_end())
+        {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        let Lease {
+            mut pick,
+            outcome,
+            incoming,
+            uploading,
+        } = lease;
+        pick.set_outcome(outcome);
+        incoming.finish();
+        if let Some(uploading) = uploading {
+            uploading.detach();
+        }
+        if let Some(upload) = &self.upload {
+            upload.hold(pick);
+        }
+    }
+
+    fn fail(&mut self, error: ForwardError) -> ForwardError {
+        // Closes the connection to the endpoint.
+        if let Some(mut lease) = self.lease.take() {
+            lease
+                .pick
+                .set_outcome(classify::of_failure(error.failure()));
+        }
+        error
+    }
+
+    /// It took too long, which is not the endpoint's fault: it kept nobody waiting.
+    fn time_out(&mut self) -> ForwardError {
+        self.lease = None;
+        ForwardError::new(Failure::BodyTimeout)
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    fn upload_error(&self) -> Option<ForwardError> {
+        self.upload.as_ref().and_then(|upload| upload.take_error())
     }
 }
 
