@@ -61,7 +61,7 @@ impl Answer {
     /// Makes what was received a response of this proxy.
     pub(super) fn new<B>(
         received: Received,
-        departing: Departing<B>,
+        departing: &mut Departing<B>,
     ) -> Result<Self, ForwardError> {
         match received {
             Received::Http1 { answered, open } => Self::of_http1(answered, open, departing),
@@ -73,7 +73,7 @@ impl Answer {
     fn of_http1<B>(
         answered: http1::Answered,
         open: Open,
-        departing: Departing<B>,
+        departing: &mut Departing<B>,
     ) -> Result<Self, AnswerError> {
         let http1::Answered {
             mut response,
@@ -94,8 +94,8 @@ impl Answer {
             && !closes
             && framing != Framing::Close
             && unwritten.is_none()
-            && !departing.has_preamble();
-        let (asked, upload) = departing.into_asked();
+            && departing.preamble().is_none();
+        let (asked, upload) = departing.take_asked();
         // RFC 9110 §15.2.2: only to what was asked for.
         let granted = asked.filter(|asked| is_switch && asked.is_granted(response.headers()));
         head::response(&mut response);
@@ -126,7 +126,7 @@ impl Answer {
 
     fn of_http2<B>(
         answered: http2::Answered,
-        departing: Departing<B>,
+        departing: &mut Departing<B>,
     ) -> Result<Self, AnswerError> {
         let http2::Answered {
             response,
@@ -153,7 +153,7 @@ impl Answer {
         Ok(Self::Response {
             response,
             incoming: Incoming::Http2(Box::new(reader)),
-            upload: departing.into_asked().1,
+            upload: departing.take_asked().1,
             uploading,
         })
     }

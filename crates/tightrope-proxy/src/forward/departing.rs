@@ -1,11 +1,11 @@
 //! A request on its way out of this proxy.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, Request, Version, request::Parts};
 use http_body::Body;
-use tightrope_upstream::Endpoint;
+use tightrope_upstream::{Attempt, Endpoint, Patience};
 
 use crate::{
     ForwardConfig, Preamble,
@@ -15,15 +15,15 @@ use crate::{
     upgrade::Asked,
 };
 
-/// A request as it goes out, and what it takes to make it again what it was.
+/// A request as it came in and then as it goes out, and what it takes to make it again what it was.
 pub(super) struct Departing<B> {
     parts: Parts,
     received_in: Version,
     /// The upgrade that is passed on.
     protocol: Option<&'static str>,
     upload: Option<Arc<Upload>>,
-    /// The body, where there is nothing in it.
-    empty: Option<B>,
+    /// None where it goes out, or came back.
+    body: Option<B>,
 }
 
 impl<B> Departing<B>
@@ -31,47 +31,59 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Makes the request that goes out of the one that came in, with the upgrade to `protocol` if there is one.
-    pub(super) fn new(
-        request: Request<B>,
-        protocol: Option<&'static str>,
+    /// `request` as it came in, with the upgrade to `protocol` if there is one.
+    pub(super) fn new(request: Request<B>, protocol: Option<&'static str>) -> Self {
+        let (parts, body) = request.into_parts();
+        Self {
+            received_in: parts.version,
+            parts,
+            protocol,
+            upload: None,
+            body: Some(body),
+        }
+    }
+
+    /// Makes it the request that goes out; its body, if there is something in it.
+    pub(super) fn depart(
+        &mut self,
         endpoint: &Endpoint,
         config: &ForwardConfig,
-    ) -> (Self, Option<Box<Outgoing>>) {
-        let (mut parts, body) = request.into_parts();
-        let received_in = parts.version;
-        head::request(&mut parts, &body, protocol, endpoint, config);
-        let (outgoing, upload, empty) = if body.is_end_stream() {
-            (None, None, Some(body))
-        } else {
-            let upload = Arc::new(Upload::new());
-            let pace = Pace {
-                limit: config.request_idle_timeout,
-                credit: config.min_request_rate.map(Credit::new),
-            };
-            let outgoing = Outgoing::new(body, Arc::clone(&upload), pace);
-            (Some(outgoing), Some(upload), None)
+    ) -> Option<Box<Outgoing>> {
+        let body = self.body.take()?;
+        head::request(&mut self.parts, &body, self.protocol, endpoint, config);
+        if body.is_end_stream() {
+            self.body = Some(body);
+            return None;
+        }
+        let upload = Arc::new(Upload::new());
+        let pace = Pace {
+            limit: config.request_idle_timeout,
+            credit: config.min_request_rate.map(Credit::new),
         };
-        let departing = Self {
-            parts,
-            received_in,
-            protocol,
-            upload,
-            empty,
-        };
-        (departing, outgoing)
+        self.upload = Some(Arc::clone(&upload));
+        Some(Outgoing::new(body, upload, pace))
+    }
+
+    /// The request that came in, which did not depart.
+    pub(super) fn stay(&mut self) -> Option<Request<B>> {
+        let body = self.body.take()?;
+        let (nothing, ()) = Request::new(()).into_parts();
+        let parts = mem::replace(&mut self.parts, nothing);
+        Some(Request::from_parts(parts, body))
     }
 
     /// Makes the request that came in of the one that did not go out after all. What ended at this
     /// hop stays away.
     pub(super) fn come_back(
-        mut self,
+        &mut self,
         outgoing: Option<Box<Outgoing>>,
         config: &ForwardConfig,
     ) -> Option<Request<B>> {
         head::restore(&mut self.parts, self.received_in, config);
-        let body = self.empty.or_else(|| (*outgoing?).into_unsent())?;
-        Some(Request::from_parts(self.parts, body))
+        if let Some(outgoing) = outgoing {
+            self.body = (*outgoing).into_unsent();
+        }
+        self.stay()
     }
 }
 
@@ -88,17 +100,28 @@ impl<B> Departing<B> {
         self.upload.as_deref()
     }
 
-    /// Whether its connection began with something that was for this request alone.
-    pub(super) fn has_preamble(&self) -> bool {
-        self.parts.extensions.get::<Preamble>().is_some()
+    /// What its connection is to begin with, which is then for this request alone.
+    pub(super) fn preamble(&self) -> Option<&Preamble> {
+        self.parts.extensions.get()
+    }
+
+    /// How long the attempt is waited for.
+    pub(super) fn patience(&self) -> Option<Patience> {
+        let attempt = self.parts.extensions.get::<Attempt>();
+        attempt.and_then(Attempt::patience).cloned()
+    }
+
+    /// The upgrade that is passed on.
+    pub(super) const fn protocol(&self) -> Option<&'static str> {
+        self.protocol
     }
 
     /// The upgrade that the client asked for, and the upload.
-    pub(super) fn into_asked(mut self) -> (Option<Asked>, Option<Arc<Upload>>) {
+    pub(super) fn take_asked(&mut self) -> (Option<Asked>, Option<Arc<Upload>>) {
         let extensions = &mut self.parts.extensions;
         let asked = self
             .protocol
             .and_then(|protocol| Asked::new(protocol, extensions));
-        (asked, self.upload)
+        (asked, self.upload.take())
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tightrope_upstream::{Attempt, Endpoint, Failed, Patience, Pick};
+use tightrope_upstream::{Endpoint, Failed, Patience, Pick};
 
 use crate::{
-    ForwardBody, ForwardError, Preamble, Protocol, check_request, classify,
+    ForwardBody, ForwardError, Protocol, check_request, classify,
     error::BoxError,
     forward::{
         Outgoing,
@@ -38,59 +38,65 @@ pub(super) enum Ended {
 }
 
 /// Forwards `request` to the endpoint of `pick`, which is released whatever happens to the future.
-pub(crate) async fn exchange<B>(
+pub(crate) fn exchange<B>(
     shared: Arc<Shared>,
     request: Request<B>,
     mut pick: Pick,
-) -> Result<Response<ForwardBody>, ForwardError>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let attempt = request.extensions().get::<Attempt>();
-    let patience = attempt.and_then(Attempt::patience).cloned();
-    let patience = patience.as_ref();
-    let sent = send(&shared, request, Arc::clone(pick.endpoint()), patience).await;
-    match sent {
-        Ok(answer) => Ok(answer.into_response(&shared, pick, patience)),
-        Err(error) => {
-            pick.set_outcome(classify::of_failure(error.failure()));
-            Err(error)
-        }
-    }
-}
-
-/// Sends `request` on a pooled connection or a new one, and on another where nothing of it was sent.
-async fn send<B>(
-    shared: &Shared,
-    request: Request<B>,
-    endpoint: Arc<Endpoint>,
-    patience: Option<&Patience>,
-) -> Result<Answer, ForwardError>
+) -> impl Future<Output = Result<Response<ForwardBody>, ForwardError>> + Send + 'static
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let config = &shared.config;
-    check_request(&request)
+    let checked = check_request(&request)
         .and_then(|()| config.underscores.check(request.headers()))
-        .map_err(|error| ForwardError::new(error.failure()).with_source(error))?;
+        .map_err(|error| ForwardError::new(error.failure()).with_source(error));
     let upgrade = config.upgrades.asked(&request);
+    let mut departing = Departing::new(request, upgrade);
+    // A block and no `async fn`: that keeps a second place for all that it is given.
+    async move {
+        let patience = departing.patience();
+        let patience = patience.as_ref();
+        let sent = match checked {
+            Ok(()) => send(&shared, &mut departing, pick.endpoint(), patience).await,
+            Err(error) => Err(error),
+        };
+        match sent.and_then(|received| Answer::new(received, &mut departing)) {
+            Ok(answer) => Ok(answer.into_response(&shared, pick, patience)),
+            Err(error) => {
+                pick.set_outcome(classify::of_failure(error.failure()));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Sends the request on a pooled connection or a new one, and on another where nothing of it was sent.
+async fn send<B>(
+    shared: &Shared,
+    departing: &mut Departing<B>,
+    endpoint: &Arc<Endpoint>,
+    patience: Option<&Patience>,
+) -> Result<Received, ForwardError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let config = &shared.config;
     // RFC 9113 §8.6: HTTP/2 has no upgrades.
-    let protocol = match upgrade {
+    let protocol = match departing.protocol() {
         Some(_) => Protocol::Http1,
         None => config.protocol,
     };
-    let preamble = request.extensions().get::<Preamble>().cloned();
     let lent = shared
         .pool
-        .lend(&endpoint, protocol, preamble.as_ref(), patience)
+        .lend(endpoint, protocol, departing.preamble(), patience)
         .await;
     let mut loan = match lent {
         Ok(loan) => loan,
-        Err(error) => return Err(error.with_unsent(request, endpoint)),
+        Err(error) => return Err(unsent(error, departing.stay(), endpoint)),
     };
-    let (departing, mut outgoing) = Departing::new(request, upgrade, &endpoint, config);
+    let mut outgoing = departing.depart(endpoint, config);
     loop {
         let is_reused = loan.is_reused;
         let (head, upload) = (departing.head(), departing.upload());
@@ -111,14 +117,14 @@ where
         };
         let (mut error, may_try_here);
         (error, outgoing, may_try_here) = match received {
-            Ok(received) => return Answer::new(received, departing),
+            Ok(received) => return Ok(received),
             Err(Ended::Failed(error)) => return Err(error),
             // The endpoint closed the connection while it was idle.
             Err(Ended::Unsent { error, outgoing }) => (error, outgoing, is_reused),
             Err(Ended::Refused { error, outgoing }) => (error, outgoing, false),
         };
         if may_try_here {
-            match shared.pool.lend(&endpoint, protocol, None, patience).await {
+            match shared.pool.lend(endpoint, protocol, None, patience).await {
                 Ok(next) => {
                     loan = next;
                     continue;
@@ -126,9 +132,22 @@ where
                 Err(none) => error = none,
             }
         }
-        return Err(match departing.come_back(outgoing, config) {
-            Some(request) => error.with_unsent(request, endpoint),
-            None => error,
-        });
+        return Err(unsent(
+            error,
+            departing.come_back(outgoing, config),
+            endpoint,
+        ));
+    }
+}
+
+/// `error`, with the request where that is there.
+fn unsent<B: Send + 'static>(
+    error: ForwardError,
+    request: Option<Request<B>>,
+    endpoint: &Arc<Endpoint>,
+) -> ForwardError {
+    match request {
+        Some(request) => error.with_unsent(request, Arc::clone(endpoint)),
+        None => error,
     }
 }

@@ -78,15 +78,15 @@ pub(super) async fn send(
 }
 
 /// The head of the response, and whether the whole request was written before it.
-async fn respond(
+fn respond(
     connection: &mut Connection,
     writer: &mut Writer,
     request: &Parts,
     upload: Option<&Upload>,
     waits: Waits<'_>,
-) -> Result<(Response<()>, bool), Broken> {
+) -> impl Future<Output = Result<(Response<()>, bool), Broken>> {
     let (mut is_written, mut is_broken, mut interim) = (false, false, 0);
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         if !is_written && !is_broken {
             match connection.poll_write(writer, cx) {
                 Poll::Ready(Ok(())) => is_written = true,
@@ -115,7 +115,6 @@ async fn respond(
             .poll_over(upload, &mut connection.timer, cx)
             .map(|failure| Err(Broken::TimedOut(failure)))
     })
-    .await
 }
 
 // === impl Broken ===
