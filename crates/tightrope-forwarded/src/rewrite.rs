@@ -147,11 +147,17 @@ impl Rewrite {
             address => address.map(AddressText::new),
         };
         let client_value = || client_address.as_ref().and_then(AddressText::value);
-        let hop = hop.as_ref().map_or("", AddressText::as_str);
+        // Clones of a value share its text.
+        let mut known = None;
         let list = if passes && !reads_forwarded && self.forwarded_for != ForwardedFor::Replace {
+            let hop = hop.as_ref().map_or("", AddressText::as_str);
             self.extended(headers, &self.list, &peer, hop)
         } else {
-            Written::Instead(client_value())
+            let value = client_value();
+            if self.writes_address() {
+                known.clone_from(&value);
+            }
+            Written::Instead(value)
         };
         let forwarded = element.map(|(hop, whole)| {
             if passes && reads_forwarded && self.forwarded_for != ForwardedFor::Replace {
@@ -192,7 +198,9 @@ impl Rewrite {
                     client.host_in_one_piece().and_then(|host| host.to_value())
                 }
                 IdentityHeader::XForwardedPort => port.and_then(port_value),
-                IdentityHeader::XRealIp | IdentityHeader::XEnvoyExternalAddress => client_value(),
+                IdentityHeader::XRealIp | IdentityHeader::XEnvoyExternalAddress => {
+                    known.clone().or_else(client_value)
+                }
             };
             set(headers, name, value);
         }
@@ -253,6 +261,12 @@ impl Rewrite {
         ];
         all.into_iter()
             .filter(|(header, _)| self.written[*header as usize])
+    }
+
+    /// Whether the address of the client stands in more than the list.
+    const fn writes_address(&self) -> bool {
+        self.written[IdentityHeader::XRealIp as usize]
+            || self.written[IdentityHeader::XEnvoyExternalAddress as usize]
     }
 
     /// The port that the client connected to.
@@ -402,7 +416,7 @@ impl AddressText {
     }
 
     fn value(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(self.as_str()).ok()
+        HeaderValue::from_bytes(&self.bytes[..self.length]).ok()
     }
 }
 

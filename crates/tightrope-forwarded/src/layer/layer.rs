@@ -173,6 +173,6 @@ impl<S> Layer<S> for ForwardedLayer {
     type Service = Forwarded<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Forwarded::new(inner, self.rewrite.clone())
+        Forwarded::new(inner, Arc::new(self.rewrite.clone()))
     }
 }

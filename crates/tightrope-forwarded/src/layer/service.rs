@@ -1,5 +1,6 @@
 //! The wrapped service.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Request;
@@ -14,11 +15,11 @@ use crate::rewrite::Rewrite;
 #[derive(Clone, Debug)]
 pub struct Forwarded<S> {
     inner: S,
-    rewrite: Rewrite,
+    rewrite: Arc<Rewrite>,
 }
 
 impl<S> Forwarded<S> {
-    pub(super) fn new(inner: S, rewrite: Rewrite) -> Self {
+    pub(super) const fn new(inner: S, rewrite: Arc<Rewrite>) -> Self {
         Self { inner, rewrite }
     }
 
