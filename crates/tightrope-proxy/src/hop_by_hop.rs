@@ -27,8 +27,8 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, underscores: Underscores) {
             _ => underscores.drops(name),
         }
     });
-    let wants_trailers = doomed.contains(&TE) && has_token(headers, &TE, b"trailers");
-    remove(headers, doomed);
+    let wants_trailers = doomed.others.contains(&TE) && has_token(headers, &TE, b"trailers");
+    doomed.remove_from(headers);
     if wants_trailers {
         // RFC 9110 §10.1.4: TE is itself an option of the connection.
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -38,8 +38,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, underscores: Underscores) {
 
 /// Removes from the fields of a response what is meant for this hop alone.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    let doomed = doomed(headers, |name| *name == PROXY_AUTHENTICATE);
-    remove(headers, doomed);
+    doomed(headers, |name| *name == PROXY_AUTHENTICATE).remove_from(headers);
 }
 
 /// Removes from a trailer section what must not be in one (RFC 9110 §6.5.1): framing, routing,
@@ -68,29 +67,44 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
         ) || name.as_str().starts_with("x-forwarded-")
             || Underscores::Drop.drops(name)
     });
-    remove(trailers, doomed);
+    doomed.remove_from(trailers);
+}
+
+/// The fields that end here.
+#[derive(Default)]
+struct Doomed {
+    /// Whether there is a `Connection`. Mostly that is all.
+    has_connection: bool,
+    others: Vec<HeaderName>,
 }
 
 /// The fields that end here: Connection, what it names, what it need not name (RFC 9110 §7.6.1), and
-/// what is `unwanted` besides. One pass, which allocates only where there is one.
-fn doomed(headers: &HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) -> Vec<HeaderName> {
-    let mut doomed = Vec::new();
+/// what is `unwanted` besides. One pass, which allocates only where there is more than a plain Connection.
+fn doomed(headers: &HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) -> Doomed {
+    let mut doomed = Doomed::default();
     let mut names_others = false;
     for (name, value) in headers {
-        if is_of_one_hop(name.as_str()) || unwanted(name) {
-            names_others |= *name == CONNECTION && !is_plain(value);
-            doomed.push(name.clone());
+        if *name == CONNECTION {
+            doomed.has_connection = true;
+            names_others |= !is_plain(value);
+        } else if is_of_one_hop(name.as_str()) || unwanted(name) {
+            doomed.others.push(name.clone());
         }
     }
     if names_others {
-        doomed.extend(named_by_connection(headers));
+        doomed.others.extend(named_by_connection(headers));
     }
     doomed
 }
 
-fn remove(headers: &mut HeaderMap, doomed: Vec<HeaderName>) {
-    for name in doomed {
-        headers.remove(name);
+impl Doomed {
+    fn remove_from(self, headers: &mut HeaderMap) {
+        if self.has_connection {
+            headers.remove(CONNECTION);
+        }
+        for name in self.others {
+            headers.remove(name);
+        }
     }
 }
 
@@ -167,6 +181,15 @@ pub(crate) fn is_ours(name: &HeaderName) -> bool {
         )
 }
 
+/// Whether the connection ends with the message.
+pub(crate) fn closes(headers: &HeaderMap) -> bool {
+    headers.iter().any(|(name, value)| {
+        *name == CONNECTION
+            && !value.as_bytes().eq_ignore_ascii_case(b"keep-alive")
+            && members(value).any(|option| option.eq_ignore_ascii_case(b"close"))
+    })
+}
+
 /// Whether the list in the fields called `name` has `token`, in whatever case.
 pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
     tokens(headers, name).any(|other| other.eq_ignore_ascii_case(token))
@@ -182,6 +205,7 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     headers.get_all(name).into_iter().flat_map(members)
 }
 
+/// The members of the list in one field.
 fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     let members = value.as_bytes().split(|&b| b == b',');
     members

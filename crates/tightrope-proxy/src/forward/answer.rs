@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc};
 
-use http::{Response, StatusCode, Version, header::CONNECTION};
+use http::{Response, StatusCode, Version};
 use tightrope_upstream::{Failure, Patience, Pick};
 
 use crate::{
@@ -15,8 +15,7 @@ use crate::{
         service::Shared,
     },
     h1::{Connection, Framing, FramingError, Position, Tunnel, Writer},
-    h2,
-    hop_by_hop::has_token,
+    h2, hop_by_hop,
     pool::Open,
     upgrade::Asked,
 };
@@ -86,12 +85,9 @@ impl Answer {
             response.status(),
             response.headers_mut(),
         )?;
-        let headers = response.headers();
-        let closes = headers.keys().any(|name| *name == CONNECTION)
-            && has_token(headers, &CONNECTION, b"close");
         // RFC 9112 §9.3. In HTTP/1.0 a connection that stays open is an extension, with a bad history.
         let is_reusable = response.version() == Version::HTTP_11
-            && !closes
+            && !hop_by_hop::closes(response.headers())
             && framing != Framing::Close
             && unwritten.is_none()
             && departing.preamble().is_none();
