@@ -58,6 +58,8 @@ pub(crate) enum Place {
 pub(crate) struct Inside {
     leads_to: LeadsTo,
     max_body: Option<u64>,
+    /// Whether there are layers around it, which want to know who answered.
+    is_rewritten: bool,
 }
 
 #[derive(Clone)]
@@ -76,6 +78,7 @@ impl Place {
         Self::Bare(Inside {
             leads_to: LeadsTo::Site(site, worker),
             max_body: None,
+            is_rewritten: false,
         })
     }
 
@@ -93,11 +96,13 @@ impl Place {
             Action::Answer(status) => LeadsTo::Answer(status),
             Action::Root(root) => LeadsTo::Files(Arc::new(ServeDir::new(root))),
         };
+        let rewriting = route.rewriting()?;
         let inside = Inside {
             leads_to,
             max_body: route.max_body.map(|size| size.0),
+            is_rewritten: rewriting.is_some(),
         };
-        Ok(match route.rewriting()? {
+        Ok(match rewriting {
             Some(Rewriting {
                 https,
                 headers,
@@ -175,15 +180,16 @@ impl Service<ClientRequest> for Inside {
                     let preamble = preamble(version, &request);
                     request.extensions_mut().insert(preamble);
                 }
-                let stack = site.stacks[*worker].clone();
+                let mut stack = site.stacks[*worker].clone();
                 let upstream = Arc::clone(site);
                 let form = Form::of(request.headers());
                 match self.max_body {
                     Some(limit) => Box::pin(limited(stack, limit, upstream, form, request)),
-                    // One future and not one within another: it is moved about with each request.
                     None => {
-                        let is_rewritten = request.extensions().get::<Facts>().is_some();
-                        Box::pin(stack.oneshot(request).map(move |result| {
+                        let is_rewritten = self.is_rewritten;
+                        // Asking whether it is ready would cost a future that is moved about: `Forward` always is, and
+                        // the layers around it are when it is.
+                        Box::pin(stack.call(request).map(move |result| {
                             Ok(match result {
                                 Ok(response) if is_rewritten => from_endpoint(response),
                                 Ok(response) => {

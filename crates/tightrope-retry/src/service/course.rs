@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, header::UPGRADE, request};
+use http::{Extensions, HeaderMap, Method, Request, Response, header::UPGRADE, request};
 use http_body::Body;
 use tightrope_upstream::{
     Attempt, Destination, EndpointId, Failed, Failure, Fault, TakeUnsent, Unsent,
@@ -20,8 +20,9 @@ pub(super) struct Course<P, B, T> {
     settings: Arc<Settings<P>>,
     /// How long it may take; none: for ever.
     clock: Option<Clock>,
-    /// What further attempts are made of; none where what may have been sent is not sent again.
-    spare: Option<Spare<B>>,
+    /// What further attempts are made of; none where what may have been sent is not sent again. In a box,
+    /// as a course is moved with its future.
+    spare: Option<Box<Spare<B>>>,
     /// The newest attempt, and where those before it went.
     attempt: Attempt,
     /// Whether that was paid for.
@@ -77,12 +78,13 @@ pub(super) enum Next<T> {
 // === impl Course ===
 
 impl<P: Policy, B: Body, T> Course<P, B, T> {
-    /// The course of `request`, and its first attempt unless its time is over already.
+    /// The course of the request with this head and body; the body of its first attempt, and the way of
+    /// that unless its time is over already.
     pub(super) fn start(
         settings: &Arc<Settings<P>>,
-        request: Request<B>,
-    ) -> (Self, Option<(Request<Replay<B>>, Way)>) {
-        let (head, body) = request.into_parts();
+        head: &mut request::Parts,
+        body: B,
+    ) -> (Self, Replay<B>, Option<Way>) {
         let clock = match settings.limits.is_none() {
             true => None,
             false => {
@@ -91,7 +93,7 @@ impl<P: Policy, B: Body, T> Course<P, B, T> {
                 clock.map(|clock| (clock, now))
             }
         };
-        let may_repeat = settings.attempts > 1 && settings.policy.is_repeatable(&head);
+        let may_repeat = settings.attempts > 1 && settings.policy.is_repeatable(head);
         let (body, kept) = if may_repeat {
             Replay::keep(body, settings.body_limit)
         } else {
@@ -99,12 +101,12 @@ impl<P: Policy, B: Body, T> Course<P, B, T> {
         };
         let spare = kept.map(|body| {
             let hedge = settings.hedge.as_ref();
-            Spare {
+            Box::new(Spare {
                 head: head.clone(),
                 body,
                 began: hedge.is_some_and(Hedge::learns).then(Instant::now),
-                may_hedge: hedge.is_some() && !opens_tunnel(&head),
-            }
+                may_hedge: hedge.is_some() && !opens_tunnel(head),
+            })
         });
         let (clock, now) = clock.unzip();
         let mut course = Self {
@@ -117,14 +119,12 @@ impl<P: Policy, B: Body, T> Course<P, B, T> {
             unsent: None,
             held: None,
         };
-        let mut request = Request::from_parts(head, body);
         let first = match (&course.spare, now) {
             // Nobody asks.
             (None, None) => Some(Way::unfollowed()),
-            _ => course.follow(&mut request, now),
+            _ => course.follow(&mut head.headers, &mut head.extensions, now),
         };
-        let first = first.map(|way| (request, way));
-        (course, first)
+        (course, body, first)
     }
 }
 
@@ -173,24 +173,31 @@ impl<P, B, T> Course<P, B, T> {
         };
         let mut request = self.unsent.take().map(|unsent| *unsent).or_else(copy)?;
         let now = self.clock.is_some().then(Instant::now);
-        let way = self.follow(&mut request, now)?;
+        let mut extensions = mem::take(request.extensions_mut());
+        let way = self.follow(request.headers_mut(), &mut extensions, now)?;
+        *request.extensions_mut() = extensions;
         Some((request, way))
     }
 
-    /// Names the attempt in `request`, and its time, if there is some left `now`.
-    fn follow(&mut self, request: &mut Request<Replay<B>>, now: Option<Instant>) -> Option<Way> {
+    /// Names the attempt in a request, and its time, if there is some left `now`.
+    fn follow(
+        &mut self,
+        headers: &mut HeaderMap,
+        extensions: &mut Extensions,
+        now: Option<Instant>,
+    ) -> Option<Way> {
         let (mut attempt, destination) = mem::take(&mut self.attempt).followed();
         let mut time = None;
         if let (Some(clock), Some(now)) = (&self.clock, now) {
             let (timed, left) = clock.begin(now)?;
             if let Some(left) = left {
                 let deadlines = &self.settings.limits.deadlines;
-                deadlines.write(request.headers_mut(), left);
+                deadlines.write(headers, left);
             }
             attempt = attempt.with_patience(timed.patience().clone());
             time = Some(timed);
         }
-        request.extensions_mut().insert(attempt.clone());
+        extensions.insert(attempt.clone());
         self.attempt = attempt;
         Some(Way {
             to: Some(destination),

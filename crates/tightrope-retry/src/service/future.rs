@@ -37,9 +37,8 @@ pin_project! {
         plan: Plan,
         // When that is to be; none: at once.
         due: Option<Instant>,
-        // For whatever comes next.
-        #[pin]
-        timer: Option<Sleep>,
+        // For whatever comes next. In a box, as most futures have none and are moved.
+        timer: Option<Pin<Box<Sleep>>>,
         // The attempts that are under way; the second is a hedge, or came to take the place of one.
         #[pin]
         first: Option<S::Future>,
@@ -254,7 +253,7 @@ where
     /// Ready when something is due, of which it is told then: the plan, or the end of an attempt. The
     /// end of the request is for the caller.
     fn poll_time(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Instant> {
-        let mut this = self.project();
+        let this = self.project();
         if *this.plan == Plan::Nothing {
             *this.due = None;
         }
@@ -268,14 +267,13 @@ where
         let Some(next) = times.into_iter().flatten().min() else {
             return Poll::Pending;
         };
-        match this.timer.as_mut().as_pin_mut() {
-            Some(timer) if timer.deadline() == next => {}
-            Some(timer) => timer.reset(next),
-            None => this.timer.set(Some(sleep_until(next))),
+        let timer = this
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(next)));
+        if timer.deadline() != next {
+            timer.as_mut().reset(next);
         }
-        if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-            ready!(timer.poll(task));
-        }
+        ready!(timer.as_mut().poll(task));
         let now = Instant::now().max(next);
         if this.due.is_some_and(|due| due <= now) {
             *this.due = None;

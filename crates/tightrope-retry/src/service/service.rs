@@ -73,13 +73,14 @@ where
         self.inner.poll_ready(context).map_err(RetryError::Inner)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
         // What a client or an outer layer left there is not ours.
-        request.extensions_mut().remove::<Attempt>();
+        head.extensions.remove::<Attempt>();
         self.settings.deposit();
         let spare = (self.settings.attempts > 1).then(|| self.inner.clone());
-        let (course, first) = Course::start(&self.settings, request);
-        let first = first.map(|(request, way)| (self.inner.call(request), way));
+        let (course, body, way) = Course::start(&self.settings, &mut head, body);
+        let first = way.map(|way| (self.inner.call(Request::from_parts(head, body)), way));
         ResponseFuture::new(spare, course, first)
     }
 }
