@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
+
 use crate::support::{Origin, Peer, data, frames, get, post, text};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
 use tightrope_proxy::{Forward, ForwardConfig, HostPolicy, Pseudonym, Underscores};
-use tightrope_upstream::{Failed, Failure};
+use tightrope_upstream::{Attempt, Failed, Failure};
 
 /// The head that the endpoint sees of `request`.
 async fn head_of(config: ForwardConfig, request: Request<Empty<Bytes>>) -> String {
@@ -528,4 +530,36 @@ async fn an_endpoint_can_be_a_unix_socket() {
     std::fs::remove_file(&path).unwrap();
     assert!(head.contains("host: localhost\r\n"), "{head}");
     assert_eq!(text(response.unwrap()).await, "ok");
+}
+
+#[tokio::test]
+async fn a_head_comes_back_to_who_follows_its_attempt_however_that_ended() {
+    for answer in [
+        "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        let origin = Origin::new().await;
+        let (attempt, destination) = Attempt::first().followed();
+        let request = Request::get("/x")
+            .header("host", "a.test")
+            .header("via", "1.1 first")
+            .header("x-kept", "1")
+            .header("connection", "x-hop")
+            .header("x-hop", "1")
+            .extension(attempt)
+            .extension("kept");
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let (_, ()) = tokio::join!(origin.call(&Forward::default(), request), async {
+            let mut peer = origin.accept().await;
+            peer.head().await;
+            peer.send(answer).await;
+        });
+        let head = destination.take_returned::<http::request::Parts>().unwrap();
+        assert_eq!((head.uri.path(), head.version), ("/x", Version::HTTP_11));
+        let fields = head.headers.iter().map(|(name, _)| name.as_str());
+        let fields: BTreeSet<_> = fields.collect();
+        assert_eq!(fields, BTreeSet::from(["host", "via", "x-kept"]));
+        assert_eq!(head.headers["via"], "1.1 first");
+        assert_eq!(head.extensions.get(), Some(&"kept"));
+    }
 }

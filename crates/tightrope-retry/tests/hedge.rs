@@ -28,6 +28,13 @@ fn put(body: &str) -> Request<String> {
     builder.body(body.to_owned()).unwrap()
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_second_copy_needs_no_head_that_came_back() {
+    let world = World::new([answer(200).after(1000 * MS), answer(201)]);
+    let layer = layer().with_returned_heads();
+    assert_eq!(world.send(layer, put("body")).await, Ok(201));
+}
+
 /// When each attempt was made, in milliseconds, and where it went.
 fn made(world: &World) -> Vec<(u128, Option<usize>)> {
     let seen = world.seen().into_iter();

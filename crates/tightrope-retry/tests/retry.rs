@@ -70,6 +70,29 @@ async fn a_request_that_was_never_sent_goes_elsewhere_with_its_body_whatever_it_
 }
 
 #[tokio::test]
+async fn a_head_that_comes_back_is_as_good_as_a_copy_and_without_either_nothing_is_sent_again() {
+    let layer = || layer().with_returned_heads();
+    for failure in failures() {
+        let world = World::new([failure.clone(), answer(200)]).giving_back();
+        assert_eq!(world.send(layer(), request(Method::PUT)).await, Ok(200));
+        assert_eq!(world.went(), [Some(0), Some(1)]);
+        let bodies: Vec<_> = world.seen().into_iter().map(|seen| seen.body).collect();
+        assert_eq!(bodies, ["body", "body"]);
+        let world = World::new([failure, answer(201)]);
+        let result = world.send(layer(), request(Method::PUT)).await;
+        assert_ne!(result, Ok(201));
+        assert_eq!(world.went(), [Some(0)]);
+    }
+    // Nothing of it was sent.
+    let world = World::new([refuse(), answer(200)]);
+    assert_eq!(world.send(layer(), get()).await, Ok(200));
+    // Nobody else is left, and the one there is did no wrong.
+    let script = [lose(Failure::Stale), nobody(), answer(200)];
+    let world = World::with_endpoints(1, script).giving_back();
+    assert_eq!(world.send(layer(), get()).await, Ok(200));
+}
+
+#[tokio::test]
 async fn an_idempotent_request_goes_elsewhere_after_whatever_is_listed() {
     for failure in failures() {
         for method in [

@@ -111,6 +111,7 @@ pub(crate) struct World {
     seen: Arc<Mutex<Vec<Seen>>>,
     start: tokio::time::Instant,
     is_ready: bool,
+    gives_back: bool,
 }
 
 #[derive(Debug)]
@@ -157,6 +158,15 @@ impl World {
             seen: Arc::default(),
             start: tokio::time::Instant::now(),
             is_ready: false,
+            gives_back: false,
+        }
+    }
+
+    /// Heads come back when an attempt ended.
+    pub(crate) fn giving_back(self) -> Self {
+        Self {
+            gives_back: true,
+            ..self
         }
     }
 
@@ -242,6 +252,7 @@ where
             unsent: None,
             endpoint: None,
         };
+        let gives_back = self.gives_back;
         let world = self.clone();
         let seen = Arc::clone(&self.seen);
         let is_nobody = matches!(step.then, Then::Nobody);
@@ -294,6 +305,12 @@ where
                     pick.set_outcome(Outcome::Failure(Failure::HeadTimeout));
                     return Err(fail(Failure::HeadTimeout));
                 }
+            }
+            if gives_back && !matches!(step.then, Then::Refuse) {
+                let attempt = attempt(&request).clone();
+                let (head, body) = request.into_parts();
+                attempt.give_back(Box::new(head));
+                request = Request::new(body);
             }
             match step.then {
                 Then::Answer(status, headers) => {

@@ -1,6 +1,9 @@
 //! One try of a request.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use crate::{Endpoint, EndpointId, Patience};
 
@@ -32,9 +35,17 @@ pub struct Attempt {
     patience: Option<Patience>,
 }
 
-/// Where an attempt goes, as soon as that is chosen; made by [`Attempt::followed`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination(Arc<OnceLock<EndpointId>>);
+/// Where an attempt goes, as soon as that is chosen, and what came back from there; made by [`Attempt::followed`].
+///
+/// Two are equal if they are the same place, or both unknown.
+#[derive(Clone, Debug)]
+pub struct Destination(Arc<Trail>);
+
+#[derive(Debug, Default)]
+struct Trail {
+    endpoint: OnceLock<EndpointId>,
+    returned: Mutex<Option<Box<dyn Any + Send>>>,
+}
 
 /// A request that came back because no byte of it was sent, and the endpoint that it did not reach.
 #[derive(Debug)]
@@ -125,8 +136,17 @@ impl Attempt {
     /// it sends the request; only the first word counts.
     #[inline]
     pub fn goes_to(&self, endpoint: &EndpointId) {
-        if let Some(Destination(known)) = &self.destination {
-            let _first_word_counts = known.set(endpoint.clone());
+        if let Some(Destination(trail)) = &self.destination {
+            let _first_word_counts = trail.endpoint.set(endpoint.clone());
+        }
+    }
+
+    /// Gives what the attempt was made of to whoever follows it, now that it ended: the head of its request, say, so that
+    /// nobody need have made a copy for a further attempt. Whoever makes the attempt calls this before its answer is known
+    /// to others; the last thing that is given counts. Nobody keeps it where nobody follows.
+    pub fn give_back<T: Send + 'static>(&self, made_of: Box<T>) {
+        if let Some(destination) = &self.destination {
+            *destination.returned() = Some(made_of);
         }
     }
 
@@ -156,9 +176,29 @@ impl Destination {
     /// The endpoint that was chosen; none as long as nobody was.
     #[must_use]
     pub fn endpoint(&self) -> Option<&EndpointId> {
-        self.0.get()
+        self.0.endpoint.get()
+    }
+
+    /// What was [given back](Attempt::give_back), if it is of this type; told once.
+    #[must_use]
+    pub fn take_returned<T: 'static>(&self) -> Option<Box<T>> {
+        self.returned().take()?.downcast().ok()
+    }
+
+    fn returned(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        // One word is put there or taken: nobody leaves it half done.
+        let returned = self.0.returned.lock();
+        returned.unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl PartialEq for Destination {
+    fn eq(&self, other: &Self) -> bool {
+        self.endpoint() == other.endpoint()
+    }
+}
+
+impl Eq for Destination {}
 
 // === impl Unsent ===
 

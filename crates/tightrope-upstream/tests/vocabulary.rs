@@ -38,6 +38,18 @@ fn who_follows_an_attempt_learns_where_it_went_first() {
 }
 
 #[test]
+fn what_an_attempt_was_made_of_comes_back_to_who_follows_it() {
+    let (first, destination) = Attempt::first().followed();
+    assert_eq!(destination.take_returned::<&str>(), None);
+    first.clone().give_back(Box::new("the first"));
+    first.give_back(Box::new("the last"));
+    // The next attempt is another one, which nobody follows.
+    first.next(id("a")).give_back(Box::new("another"));
+    assert_eq!(destination.take_returned(), Some(Box::new("the last")));
+    assert_eq!(destination.take_returned::<&str>(), None);
+}
+
+#[test]
 fn patience_is_shared_by_clones_and_is_that_of_one_attempt() {
     let patience = Patience::new(None);
     let first = Attempt::first().with_patience(patience.clone());

@@ -91,11 +91,11 @@ impl Answer {
             && framing != Framing::Close
             && unwritten.is_none()
             && departing.preamble().is_none();
-        let (asked, upload) = departing.take_asked();
-        // RFC 9110 §15.2.2: only to what was asked for.
-        let granted = asked.filter(|asked| is_switch && asked.is_granted(response.headers()));
-        head::response(&mut response);
         if is_switch {
+            let asked = departing.take_asked();
+            // RFC 9110 §15.2.2: only to what was asked for.
+            let granted = asked.filter(|asked| asked.is_granted(response.headers()));
+            head::response(&mut response);
             return Ok(Self::Switch {
                 response,
                 asked: granted.ok_or(AnswerError::Switch)?,
@@ -103,6 +103,7 @@ impl Answer {
                 open,
             });
         }
+        head::response(&mut response);
         let (connection, uploading) = match unwritten {
             Some(writer) => go_on(*connection, writer),
             None => (connection, None),
@@ -115,7 +116,7 @@ impl Answer {
                 position: Position::start(framing),
                 is_reusable,
             },
-            upload,
+            upload: departing.take_upload(),
             uploading,
         })
     }
@@ -149,7 +150,7 @@ impl Answer {
         Ok(Self::Response {
             response,
             incoming: Incoming::Http2(Box::new(reader)),
-            upload: departing.take_asked().1,
+            upload: departing.take_upload(),
             uploading,
         })
     }

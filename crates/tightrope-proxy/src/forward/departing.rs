@@ -17,7 +17,8 @@ use crate::{
 
 /// A request as it came in and then as it goes out, and what it takes to make it again what it was.
 pub(super) struct Departing<B> {
-    parts: Parts,
+    /// In a box, as it is given back so.
+    parts: Box<Parts>,
     received_in: Version,
     /// The upgrade that is passed on.
     protocol: Option<&'static str>,
@@ -36,7 +37,7 @@ where
         let (parts, body) = request.into_parts();
         Self {
             received_in: parts.version,
-            parts,
+            parts: Box::new(parts),
             protocol,
             upload: None,
             body: Some(body),
@@ -68,7 +69,7 @@ where
     pub(super) fn stay(&mut self) -> Option<Request<B>> {
         let body = self.body.take()?;
         let (nothing, ()) = Request::new(()).into_parts();
-        let parts = mem::replace(&mut self.parts, nothing);
+        let parts = mem::replace(&mut *self.parts, nothing);
         Some(Request::from_parts(parts, body))
     }
 
@@ -88,11 +89,20 @@ where
 }
 
 impl<B> Departing<B> {
-    pub(super) const fn head(&self) -> &Parts {
+    /// The attempt ended: gives the head to whoever follows it.
+    pub(super) fn give_back(mut self, config: &ForwardConfig) {
+        // There is none in what came back as a whole.
+        if let Some(attempt) = self.parts.extensions.remove::<Attempt>() {
+            head::restore(&mut self.parts, self.received_in, config);
+            attempt.give_back(self.parts);
+        }
+    }
+
+    pub(super) fn head(&self) -> &Parts {
         &self.parts
     }
 
-    pub(super) const fn method(&self) -> &Method {
+    pub(super) fn method(&self) -> &Method {
         &self.parts.method
     }
 
@@ -116,12 +126,12 @@ impl<B> Departing<B> {
         self.protocol
     }
 
-    /// The upgrade that the client asked for, and the upload.
-    pub(super) fn take_asked(&mut self) -> (Option<Asked>, Option<Arc<Upload>>) {
-        let extensions = &mut self.parts.extensions;
-        let asked = self
-            .protocol
-            .and_then(|protocol| Asked::new(protocol, extensions));
-        (asked, self.upload.take())
+    /// The upgrade that the client asked for.
+    pub(super) fn take_asked(&mut self) -> Option<Asked> {
+        Asked::new(self.protocol?, &mut self.parts.extensions)
+    }
+
+    pub(super) const fn take_upload(&mut self) -> Option<Arc<Upload>> {
+        self.upload.take()
     }
 }

@@ -61,7 +61,9 @@ where
             Ok(()) => send(&shared, &mut departing, pick.endpoint(), patience).await,
             Err(error) => Err(error),
         };
-        match sent.and_then(|received| Answer::new(received, &mut departing)) {
+        let answer = sent.and_then(|received| Answer::new(received, &mut departing));
+        departing.give_back(&shared.config);
+        match answer {
             Ok(answer) => Ok(answer.into_response(&shared, pick, patience)),
             Err(error) => {
                 pick.set_outcome(classify::of_failure(error.failure()));

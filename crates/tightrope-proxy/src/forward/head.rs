@@ -3,7 +3,8 @@
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode, Uri, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE, VIA,
+        CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE,
+        VIA,
     },
     request::Parts,
 };
@@ -54,12 +55,20 @@ pub(crate) fn request<B: Body>(
 /// ended at this hop stays away.
 pub(crate) fn restore(parts: &mut Parts, received_in: Version, config: &ForwardConfig) {
     let headers = &mut parts.headers;
-    if config.via.is_some() {
-        let mut entries: Vec<HeaderValue> = headers.get_all(VIA).iter().cloned().collect();
-        entries.pop();
-        headers.remove(VIA);
-        for entry in entries {
-            headers.append(VIA, entry);
+    if config.via.is_some()
+        && let Entry::Occupied(entries) = headers.entry(VIA)
+    {
+        // Ours is the last, and mostly the only one.
+        match entries.iter().count() {
+            1 => drop(entries.remove()),
+            count => {
+                let others = entries.iter().take(count - 1).cloned();
+                let others: Vec<HeaderValue> = others.collect();
+                entries.remove();
+                for entry in others {
+                    headers.append(VIA, entry);
+                }
+            }
         }
     }
     if check::limits_forwards(&parts.method)

@@ -20,9 +20,8 @@ pub(super) struct Course<P, B, T> {
     settings: Arc<Settings<P>>,
     /// How long it may take; none: for ever.
     clock: Option<Clock>,
-    /// What further attempts are made of; none where what may have been sent is not sent again. In a box,
-    /// as a course is moved with its future.
-    spare: Option<Box<Spare<B>>>,
+    /// What further attempts are made of; none where what may have been sent is not sent again.
+    spare: Option<Spare<B>>,
     /// The newest attempt, and where those before it went.
     attempt: Attempt,
     /// Whether that was paid for.
@@ -35,9 +34,10 @@ pub(super) struct Course<P, B, T> {
     held: Option<Box<T>>,
 }
 
-/// A copy of a request.
+/// What is kept of a request.
 struct Spare<B> {
-    head: request::Parts,
+    /// A copy, or what came back; none until it did.
+    head: Option<Box<request::Parts>>,
     body: Kept<B>,
     /// When the request came, if that is to be known.
     began: Option<Instant>,
@@ -101,12 +101,12 @@ impl<P: Policy, B: Body, T> Course<P, B, T> {
         };
         let spare = kept.map(|body| {
             let hedge = settings.hedge.as_ref();
-            Box::new(Spare {
-                head: head.clone(),
+            Spare {
+                head: settings.copies_heads().then(|| Box::new(head.clone())),
                 body,
                 began: hedge.is_some_and(Hedge::learns).then(Instant::now),
                 may_hedge: hedge.is_some() && !opens_tunnel(head),
-            })
+            }
         });
         let (clock, now) = clock.unzip();
         let mut course = Self {
@@ -169,7 +169,8 @@ impl<P, B, T> Course<P, B, T> {
         let spare = &self.spare;
         let copy = || {
             let spare = spare.as_ref()?;
-            Some(Request::from_parts(spare.head.clone(), spare.body.replay()))
+            let head = spare.head.as_deref()?.clone();
+            Some(Request::from_parts(head, spare.body.replay()))
         };
         let mut request = self.unsent.take().map(|unsent| *unsent).or_else(copy)?;
         let now = self.clock.is_some().then(Instant::now);
@@ -260,7 +261,9 @@ impl<P, B, T> Course<P, B, T> {
 
     /// Whether there is a copy of what may have been sent, which stays whole then.
     fn claim(&self) -> bool {
-        self.spare.as_ref().is_some_and(|spare| spare.body.claim())
+        self.spare
+            .as_ref()
+            .is_some_and(|spare| spare.head.is_some() && spare.body.claim())
     }
 
     /// Whether what may have been sent goes again, which is paid for then.
@@ -321,6 +324,11 @@ where
         let endpoint = way.endpoint().cloned();
         if let Some(endpoint) = &endpoint {
             self.avoid(endpoint.clone());
+        }
+        if let Some(spare) = &mut self.spare
+            && spare.head.is_none()
+        {
+            spare.head = way.take_head();
         }
         let wait = match &mut result {
             Ok(response) => {
@@ -471,17 +479,16 @@ where
     }
 
     fn retries_response(&self, response: &Response<T>) -> bool {
-        self.spare.as_ref().is_some_and(|spare| {
+        let head = self.spare.as_ref().and_then(|spare| spare.head.as_ref());
+        head.is_some_and(|head| {
             let policy = &self.settings.policy;
-            policy.retries_response(&spare.head, response.status(), response.headers())
+            policy.retries_response(head, response.status(), response.headers())
         })
     }
 
     fn retries_failure(&self, failure: Failure) -> bool {
-        self.spare.as_ref().is_some_and(|spare| {
-            let policy = &self.settings.policy;
-            policy.retries_failure(&spare.head, failure)
-        })
+        let head = self.spare.as_ref().and_then(|spare| spare.head.as_ref());
+        head.is_some_and(|head| self.settings.policy.retries_failure(head, failure))
     }
 }
 
@@ -528,6 +535,11 @@ impl Way {
 
     fn endpoint(&self) -> Option<&EndpointId> {
         self.to.as_ref()?.endpoint()
+    }
+
+    /// The head of its request, where that came back.
+    fn take_head(&self) -> Option<Box<request::Parts>> {
+        self.to.as_ref()?.take_returned()
     }
 
     fn is_known(&self) -> bool {

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{Retry, Settings};
+use super::{Retry, Settings, settings::Heads};
 use crate::{Backoff, Budget, Deadlines, Hedge, RetryOn};
 
 /// Puts a [`Retry`] in front of a service.
@@ -19,6 +19,7 @@ use crate::{Backoff, Budget, Deadlines, Hedge, RetryOn};
 /// | [time of a request](Self::with_timeout) | not limited |
 /// | [time of an attempt](Self::with_attempt_timeout) | not limited |
 /// | [deadlines of clients](Self::with_deadlines) | not heeded |
+/// | [heads](Self::with_returned_heads) | are copied |
 ///
 /// Services of the same layer share its budget.
 #[derive(Clone, Debug)]
@@ -55,6 +56,7 @@ impl<P> RetryLayer<P> {
             retry_after,
             hedge,
             limits,
+            heads,
         } = self.settings;
         RetryLayer {
             settings: Settings {
@@ -66,6 +68,7 @@ impl<P> RetryLayer<P> {
                 retry_after,
                 hedge,
                 limits,
+                heads,
             },
         }
     }
@@ -156,6 +159,21 @@ impl<P> RetryLayer<P> {
     /// [`with_attempt_timeout`](Self::with_attempt_timeout) finds out who hangs.
     pub fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
         self.settings.limits.deadlines = deadlines;
+        self
+    }
+
+    /// Makes no copy of the head of a request that may have to be sent again: the service inside
+    /// [gives it back](tightrope_upstream::Attempt::give_back) when the attempt ended, as `http::request::Parts`. So
+    /// `Forward` of `tightrope-proxy` does. With a [hedge](Self::with_hedge) copies are made all the same.
+    ///
+    /// What comes back is what went in but for what the services inside did to it; what ended at this
+    /// hop is not in it any more. The [policy](crate::Policy) sees it so, and the next attempt is made of it. A head that
+    /// does not come back is not sent again, unless nothing of the request was sent: choose this only where
+    /// all that is inside gives it back and adds nothing that must not be there twice.
+    ///
+    /// It saves an attempt a twentieth of what it costs to forward a small request.
+    pub const fn with_returned_heads(mut self) -> Self {
+        self.settings.heads = Heads::Returned;
         self
     }
 }

@@ -19,6 +19,15 @@ pub(super) struct Settings<P> {
     pub(super) retry_after: Duration,
     pub(super) hedge: Option<Hedge>,
     pub(super) limits: Limits,
+    pub(super) heads: Heads,
+}
+
+/// Where the head for a further attempt comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heads {
+    Copied,
+    /// By the service inside.
+    Returned,
 }
 
 impl Default for Settings<RetryOn> {
@@ -34,6 +43,7 @@ impl Default for Settings<RetryOn> {
             retry_after: Duration::from_secs(1),
             hedge: None,
             limits: Limits::default(),
+            heads: Heads::Copied,
         }
     }
 }
@@ -43,6 +53,11 @@ impl<P> Settings<P> {
         if let Some(budget) = &self.budget {
             budget.deposit();
         }
+    }
+
+    /// Whether a copy is made of a head before it is sent: of two that are under way neither came back.
+    pub(super) fn copies_heads(&self) -> bool {
+        self.heads == Heads::Copied || self.hedge.is_some()
     }
 
     /// Whether there may be another retry, which is then paid for.

@@ -100,7 +100,9 @@ impl Retry {
             .with_hedge(hedge)
             .with_timeout(self.request_timeout)
             .with_attempt_timeout(self.attempt_timeout)
-            .with_deadlines(self.deadlines()?))
+            .with_deadlines(self.deadlines()?)
+            // `Forward` gives them back, and nothing between adds anything.
+            .with_returned_heads())
     }
 
     fn deadlines(&self) -> Result<Deadlines, ConfigError> {
