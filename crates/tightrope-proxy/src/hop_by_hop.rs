@@ -36,9 +36,12 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, underscores: Underscores) {
     }
 }
 
-/// Removes from the fields of a response what is meant for this hop alone.
-pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    doomed(headers, |name| *name == PROXY_AUTHENTICATE).remove_from(headers);
+/// Removes from the fields of a response what is meant for this hop alone: whether its connection ends with it.
+pub(crate) fn strip_response(headers: &mut HeaderMap) -> bool {
+    let doomed = doomed(headers, |name| *name == PROXY_AUTHENTICATE);
+    let closes = doomed.closes;
+    doomed.remove_from(headers);
+    closes
 }
 
 /// Removes from a trailer section what must not be in one (RFC 9110 §6.5.1): framing, routing,
@@ -75,6 +78,8 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
 struct Doomed {
     /// Whether there is a `Connection`. Mostly that is all.
     has_connection: bool,
+    /// Whether that says so.
+    closes: bool,
     others: Vec<HeaderName>,
 }
 
@@ -86,12 +91,17 @@ fn doomed(headers: &HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) -> Doomed
     for (name, value) in headers {
         if *name == CONNECTION {
             doomed.has_connection = true;
-            names_others |= !is_plain(value);
+            if value.as_bytes().eq_ignore_ascii_case(b"close") {
+                doomed.closes = true;
+            } else if !value.as_bytes().eq_ignore_ascii_case(b"keep-alive") {
+                names_others = true;
+            }
         } else if is_of_one_hop(name.as_str()) || unwanted(name) {
             doomed.others.push(name.clone());
         }
     }
     if names_others {
+        doomed.closes |= has_token(headers, &CONNECTION, b"close");
         doomed.others.extend(named_by_connection(headers));
     }
     doomed
@@ -114,13 +124,6 @@ fn is_of_one_hop(name: &str) -> bool {
         name,
         "connection" | "http2-settings" | "keep-alive" | "proxy-connection" | "te" | "upgrade"
     )
-}
-
-/// Whether a `Connection` names no field, as nearly all do.
-fn is_plain(connection: &HeaderValue) -> bool {
-    [&b"keep-alive"[..], b"close"]
-        .iter()
-        .any(|option| connection.as_bytes().eq_ignore_ascii_case(option))
 }
 
 /// Removes the fields that `Connection` names, and takes their names out of it, so that whoever
@@ -179,15 +182,6 @@ pub(crate) fn is_ours(name: &HeaderName) -> bool {
             text,
             "expect" | "max-forwards" | "proxy" | "proxy-authorization" | "trailer"
         )
-}
-
-/// Whether the connection ends with the message.
-pub(crate) fn closes(headers: &HeaderMap) -> bool {
-    headers.iter().any(|(name, value)| {
-        *name == CONNECTION
-            && !value.as_bytes().eq_ignore_ascii_case(b"keep-alive")
-            && members(value).any(|option| option.eq_ignore_ascii_case(b"close"))
-    })
 }
 
 /// Whether the list in the fields called `name` has `token`, in whatever case.
@@ -345,7 +339,7 @@ mod tests {
             ("www-authenticate", "Basic"),
             ("set_cookie", "kept"),
         ]);
-        strip_response(&mut fields);
+        assert!(strip_response(&mut fields));
         assert_eq!(
             fields,
             headers(&[("www-authenticate", "Basic"), ("set_cookie", "kept")])

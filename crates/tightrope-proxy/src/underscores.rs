@@ -56,9 +56,16 @@ impl Underscores {
 }
 
 fn has_underscore(name: &HeaderName) -> bool {
-    // To the end in any case: then a compiler looks at many bytes at a time.
-    let bytes = name.as_str().bytes();
-    bytes.fold(false, |found, byte| found | (byte == b'_'))
+    let bytes = name.as_str().as_bytes();
+    // Eight at a time; the last eight may be some of those before.
+    let is_in = |part: &[u8; 8]| {
+        part.iter()
+            .fold(false, |found, &byte| found | (byte == b'_'))
+    };
+    match bytes.last_chunk() {
+        Some(last) => bytes.as_chunks().0.iter().any(is_in) || is_in(last),
+        None => bytes.contains(&b'_'),
+    }
 }
 
 /// Whether the name is one of ours for whoever takes an underscore for a hyphen.
@@ -77,7 +84,16 @@ mod tests {
 
     #[test]
     fn names_with_underscores_are_dropped_unless_they_may_pass() {
-        for text in ["x_foo", "_", "x-foo_bar", "content_length"] {
+        for text in [
+            "x_foo",
+            "_",
+            "x-foo_bar",
+            "content_length",
+            "_5678901",
+            "1234567_",
+            "12345678_",
+            "1_345678901234567",
+        ] {
             assert!(Underscores::Drop.drops(&name(text)), "{text}");
             assert!(Underscores::Refuse.drops(&name(text)), "{text}");
         }

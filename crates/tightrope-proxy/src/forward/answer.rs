@@ -15,7 +15,7 @@ use crate::{
         service::Shared,
     },
     h1::{Connection, Framing, FramingError, Position, Tunnel, Writer},
-    h2, hop_by_hop,
+    h2,
     pool::Open,
     upgrade::Asked,
 };
@@ -85,12 +85,6 @@ impl Answer {
             response.status(),
             response.headers_mut(),
         )?;
-        // RFC 9112 §9.3. In HTTP/1.0 a connection that stays open is an extension, with a bad history.
-        let is_reusable = response.version() == Version::HTTP_11
-            && !hop_by_hop::closes(response.headers())
-            && framing != Framing::Close
-            && unwritten.is_none()
-            && departing.preamble().is_none();
         if is_switch {
             let asked = departing.take_asked();
             // RFC 9110 §15.2.2: only to what was asked for.
@@ -103,7 +97,15 @@ impl Answer {
                 open,
             });
         }
-        head::response(&mut response);
+        // In HTTP/1.0 a connection that stays open is an extension, with a bad history.
+        let is_persistent = response.version() == Version::HTTP_11;
+        let closes = head::response(&mut response);
+        // RFC 9112 §9.3.
+        let is_reusable = is_persistent
+            && !closes
+            && framing != Framing::Close
+            && unwritten.is_none()
+            && departing.preamble().is_none();
         let (connection, uploading) = match unwritten {
             Some(writer) => go_on(*connection, writer),
             None => (connection, None),

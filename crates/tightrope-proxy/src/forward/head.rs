@@ -149,8 +149,8 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 // === Responses ===
 
-/// Makes the head of a response, whose framing was taken, one of this proxy.
-pub(crate) fn response(response: &mut Response<()>) {
+/// Makes the head of a response, whose framing was taken, one of this proxy: whether its connection ends with it.
+pub(crate) fn response(response: &mut Response<()>) -> bool {
     // RFC 9110 §2.5: each hop has its own version.
     *response.version_mut() = Version::HTTP_11;
     let is_empty = response.status() == StatusCode::NO_CONTENT;
@@ -159,7 +159,7 @@ pub(crate) fn response(response: &mut Response<()>) {
         // RFC 9110 §8.6: no Content-Length in a 204.
         headers.remove(CONTENT_LENGTH);
     }
-    hop_by_hop::strip_response(headers);
+    hop_by_hop::strip_response(headers)
 }
 
 /// Whether a response comes before the response.
