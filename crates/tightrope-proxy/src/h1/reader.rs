@@ -71,12 +71,12 @@ impl Reader {
         }
     }
 
-    /// Nothing is asked for a while: gives back what only much data needed.
+    /// Nothing is asked for a while: gives back what only much data needed. How much that was is still known, as
+    /// what comes next may be as much.
     pub(crate) fn rest(&mut self) {
         if self.bytes.is_empty() && self.bytes.capacity() > MIN_STEP {
             self.bytes = BytesMut::new();
         }
-        self.step = MIN_STEP;
     }
 
     /// The next piece of a body; none at its end.
@@ -195,7 +195,8 @@ mod tests {
         const LENGTH: usize = 4 << 20;
         let (mut near, mut far) = duplex(1 << 20);
         let mut reader = Reader::new();
-        tokio::spawn(async move { far.write_all(&vec![b'x'; LENGTH]).await.map(|()| far) });
+        let writing =
+            tokio::spawn(async move { far.write_all(&vec![b'x'; LENGTH]).await.map(|()| far) });
         let mut position = Position::Length(LENGTH as u64);
         let mut most = 0;
         while let Some(_piece) = poll_fn(|cx| reader.poll_piece(&mut near, &mut position, cx))
@@ -204,9 +205,17 @@ mod tests {
         {
             most = most.max(reader.step);
         }
+        let mut far = writing.await.unwrap().unwrap();
         assert!(most > MIN_STEP && most <= MAX_STEP, "{most}");
         reader.rest();
         assert!(reader.bytes.capacity() <= MIN_STEP);
+        assert_eq!(reader.step, most);
+        // Little that comes makes it less.
+        for _ in 0..6 {
+            far.write_all(b"x").await.unwrap();
+            let count = poll_fn(|cx| reader.poll_fill(&mut near, cx)).await;
+            assert_eq!(count.unwrap(), 1);
+        }
         assert_eq!(reader.step, MIN_STEP);
     }
 

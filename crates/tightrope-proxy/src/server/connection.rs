@@ -20,7 +20,7 @@ use super::{
     head::{self, Head, Refusal},
     response::{self, Asked, Coding},
     upgrade::Grant,
-    wire::{Incoming, Line, Shared},
+    wire::{Incoming, Line, Shared, Wire},
 };
 use crate::{h1::Place, timeout::IdleTimer};
 
@@ -60,13 +60,13 @@ enum State<F, B> {
     Closing,
 }
 
-/// What came where a request may come.
-enum Came {
-    Request(Box<Head>),
+/// Why no request came.
+enum Over {
     /// Too late, or no more is wanted.
-    Nothing,
+    Done,
     /// The client is gone.
-    End,
+    Gone,
+    Refused(Refusal),
 }
 
 /// How a connection ended.
@@ -170,15 +170,14 @@ where
     /// The next request.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<End>, ServeError>> {
         ready!(self.service.poll_ready(cx)).map_err(|error| ServeError::Service(error.into()))?;
-        match ready!(self.poll_come(cx)) {
-            Ok(Came::Request(head)) => {
+        match ready!(self.poll_request(cx)) {
+            Ok(request) => {
                 self.timer.progress();
-                let request = self.begin(*head);
                 self.state = State::Answering(Box::pin(self.service.call(request)));
             }
-            Ok(Came::Nothing) => self.state = State::Closing,
-            Ok(Came::End) => return Poll::Ready(Ok(Some(End::Closed))),
-            Err(refusal) => {
+            Err(Over::Done) => self.state = State::Closing,
+            Err(Over::Gone) => return Poll::Ready(Ok(Some(End::Closed))),
+            Err(Over::Refused(refusal)) => {
                 tracing::debug!(error = %refusal, "a request was refused");
                 self.close_with(refusal.status());
             }
@@ -186,44 +185,44 @@ where
         Poll::Ready(Ok(None))
     }
 
-    fn poll_come(&mut self, cx: &mut Context<'_>) -> Poll<Result<Came, Refusal>> {
-        let wire = &mut *self.shared.lock();
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Request<RequestBody>, Over>> {
+        let shared = Arc::clone(&self.shared);
+        let wire = &mut *shared.lock();
         loop {
             let has_begun = !wire.reader.bytes.is_empty();
             let read = if has_begun {
                 let read = &mut wire.reader.bytes;
                 let head = head::take(read, &mut self.places, self.config.limits);
-                if let Some(head) = head? {
-                    return Poll::Ready(Ok(Came::Request(Box::new(head))));
+                if let Some(head) = head.map_err(Over::Refused)? {
+                    return Poll::Ready(Ok(self.begin(wire, head)));
                 }
                 wire.reader.poll_fill(&mut wire.io, cx)
             } else {
                 if self.is_closing {
-                    return Poll::Ready(Ok(Came::Nothing));
+                    return Poll::Ready(Err(Over::Done));
                 }
                 wire.reader.poll_first(&mut wire.io, cx)
             };
             match read {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(Came::End)),
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Over::Gone)),
                 Poll::Pending => {
                     wire.outbox.rest();
                     self.places = Vec::new();
                     ready!(self.timer.poll_expired(self.config.head_timeout, cx));
-                    return Poll::Ready(match has_begun {
-                        true => Err(Refusal::Late),
-                        false => Ok(Came::Nothing),
-                    });
+                    return Poll::Ready(Err(match has_begun {
+                        true => Over::Refused(Refusal::Late),
+                        false => Over::Done,
+                    }));
                 }
             }
         }
     }
 
     /// Makes the request that the service gets.
-    fn begin(&mut self, head: Head) -> Request<RequestBody> {
+    fn begin(&mut self, wire: &mut Wire<T>, head: Head) -> Request<RequestBody> {
         self.asked = Asked::of(&head.request, head.is_persistent);
         let line = || Arc::clone(&self.shared) as Arc<dyn Line>;
-        let mut wire = self.shared.lock();
         wire.begin(head.expects_continue);
         let body = match head.body {
             head::Body::None => RequestBody::empty(),
