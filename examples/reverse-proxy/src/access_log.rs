@@ -229,8 +229,9 @@ impl LoggedClient {
     /// Tells the log who the client of `request` is, which was resolved.
     pub(crate) fn tell<B>(request: &Request<B>) {
         let extensions = request.extensions();
-        let client = extensions.get::<Client>().and_then(Client::address);
-        if let (Some(client), Some(logged)) = (client, extensions.get::<Self>()) {
+        if let Some(logged) = extensions.get::<Self>()
+            && let Some(client) = extensions.get::<Client>().and_then(Client::address)
+        {
             // Set once: a request is resolved once.
             let _same = logged.address.set(client);
         }

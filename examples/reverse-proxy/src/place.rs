@@ -180,6 +180,8 @@ impl Service<ClientRequest> for Inside {
                     let preamble = preamble(version, &request);
                     request.extensions_mut().insert(preamble);
                 }
+                // Nobody reads it from here on, and a map of more than three things is made anew.
+                request.extensions_mut().remove::<Peer>();
                 let mut stack = site.stacks[*worker].clone();
                 let upstream = Arc::clone(site);
                 let form = Form::of(request.headers());
