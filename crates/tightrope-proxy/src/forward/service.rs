@@ -33,6 +33,10 @@ use crate::{
 /// nothing of: where it is about to close the connection, another is used, and where it has no room the attempt ends with
 /// [`Failure::Refused`](tightrope_upstream::Failure::Refused).
 ///
+/// When an attempt that somebody follows ended in any other way, the head of its request
+/// [is given back](tightrope_upstream::Attempt::give_back), as `http::request::Parts` and without what ended at this hop: for
+/// `RetryLayer::with_returned_heads` of `tightrope-retry`.
+///
 /// A connection of HTTP/2 on which an answer did not come in time gets no more requests until its endpoint says
 /// that it is still there, and is closed if it does not within the time that a connection may take to be made.
 ///
