@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, BufMut, Bytes};
@@ -137,6 +138,38 @@ impl server::StreamingService<Bytes> for Talk {
     }
 }
 
+/// A call that has so much time. Tells when it is dropped.
+struct Waiting {
+    left: Duration,
+    gone: mpsc::UnboundedSender<&'static str>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let is_passed_on = self.left <= DEADLINE && self.left > DEADLINE / 2;
+        let told = if is_passed_on { "told" } else { "not told" };
+        let _told = self.gone.send(told);
+    }
+}
+
+/// How long a client gives a call for which there is no answer.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// What `grpc-timeout` says.
+fn time_left<B>(request: &Request<B>) -> Duration {
+    let text = request.headers()["grpc-timeout"].to_str().unwrap();
+    let (number, unit) = text.split_at(text.len() - 1);
+    let number: u32 = number.parse().unwrap();
+    let unit = match unit {
+        "S" => Duration::from_secs(1),
+        "m" => Duration::from_millis(1),
+        "u" => Duration::from_micros(1),
+        "n" => Duration::from_nanos(1),
+        _ => panic!("{text}"),
+    };
+    unit * number
+}
+
 #[derive(Clone)]
 struct Server {
     gone: mpsc::UnboundedSender<&'static str>,
@@ -158,6 +191,13 @@ impl tower::Service<Request<hyper::body::Incoming>> for Server {
             Ok(match request.uri().path() {
                 "/test.Test/Unary" => grpc.unary(Unary, request).await,
                 "/test.Test/Talk" => grpc.streaming(Talk { gone }, request).await,
+                "/test.Test/Wait" => {
+                    let _held = Waiting {
+                        left: time_left(&request),
+                        gone,
+                    };
+                    std::future::pending().await
+                }
                 _ => Status::unimplemented("no such method").into_http(),
             })
         })
@@ -212,7 +252,8 @@ impl World {
              [[listener]]\naddress = \"127.0.0.1:0\"\nupstream = \"app\"
              [[upstream]]\nname = \"app\"
              [[upstream.endpoint]]\naddress = \"127.0.0.1:{port}\"
-             [upstream.connections]\nprotocol = \"http2\"\n",
+             [upstream.connections]\nprotocol = \"http2\"
+             [upstream.retry]\ngrpc_timeout = true\n",
         ));
         let proxy = Program::start(["--config".as_ref(), path.as_os_str()], true).await;
         let channel = Endpoint::from_shared(format!("http://{}", proxy.proxy())).unwrap();
@@ -270,6 +311,23 @@ async fn a_call_has_its_message_and_metadata_both_ways() {
         assert_eq!(key.to_bytes().unwrap(), &b"\x00\xff"[..]);
         assert_eq!(reply.into_inner(), "hello");
     }
+    world.rests().await;
+}
+
+#[tokio::test]
+async fn a_deadline_is_passed_on_and_ends_the_call_on_both_sides() {
+    let mut world = World::new().await;
+    let mut request = tonic::Request::new(Bytes::from_static(b"hello"));
+    request.set_timeout(DEADLINE);
+    let path = PathAndQuery::from_static("/test.Test/Wait");
+    let waiting = world.grpc.unary::<_, Bytes, _>(request, path, Plain);
+    // The client of tonic looks at its own clock as well.
+    let status = soon(waiting).await.unwrap_err();
+    assert!(
+        matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
+        "{status:?}"
+    );
+    assert_eq!(soon(world.endpoint.gone.recv()).await, Some("told"));
     world.rests().await;
 }
 
