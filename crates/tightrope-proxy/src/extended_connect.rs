@@ -12,7 +12,6 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
 };
-use hyper::ext::Protocol;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -23,8 +22,9 @@ use tower_service::Service;
 /// What is inside sees a `GET` with `Connection`, `Upgrade` and a key of ours, and the tunnel goes on
 /// as any other. It may be wherever requests are as they came, in front of
 /// [`check_request`](crate::check_request), which refuses every other `CONNECT`. The server must have
-/// been told to offer it (in hyper, `enable_connect_protocol`), and names the protocol in an extension
-/// of type [`hyper::ext::Protocol`].
+/// been told to offer it ([`Http2::with_extended_connect`](crate::server::Http2::with_extended_connect); in hyper,
+/// `enable_connect_protocol`), and names the protocol in an extension of type [`h2::ext::Protocol`] or
+/// [`hyper::ext::Protocol`].
 ///
 /// A 101 becomes a 200. An endpoint that answers with another 2xx did not open a tunnel, which is
 /// what a 2xx would tell the client: that becomes a 502. Whether the endpoint answered our key with
@@ -33,7 +33,7 @@ use tower_service::Service;
 ///
 /// ```
 /// use http::{Method, Request, Response};
-/// use hyper::ext::Protocol;
+/// use h2::ext::Protocol;
 /// use tightrope_proxy::ExtendedConnectLayer;
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
@@ -147,8 +147,15 @@ where
 }
 
 fn is_websocket<B>(request: &Request<B>) -> bool {
-    let protocol = request.extensions().get::<Protocol>();
-    protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
+    let extensions = request.extensions();
+    let ours = extensions.get::<h2::ext::Protocol>();
+    let protocol = match ours {
+        Some(protocol) => Some(protocol.as_str()),
+        None => extensions
+            .get::<hyper::ext::Protocol>()
+            .map(|protocol| protocol.as_str()),
+    };
+    protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
 
 /// 16 bytes in base64, another text each time (RFC 6455 §4.1). Nothing is kept secret by it.
@@ -212,6 +219,7 @@ mod tests {
     use std::convert::Infallible;
 
     use http::Version;
+    use hyper::ext::Protocol;
     use tower::{ServiceExt, service_fn};
 
     use super::*;
@@ -259,6 +267,14 @@ mod tests {
         for (status, becomes) in [(200, 502), (204, 502), (302, 302), (403, 403), (503, 503)] {
             assert_eq!(exchange("websocket", status).await.1.status(), becomes);
         }
+    }
+
+    #[test]
+    fn the_protocol_may_be_named_by_h2() {
+        let mut request = Request::connect("https://a.test/chat").body(()).unwrap();
+        let named = h2::ext::Protocol::from_static("WebSocket");
+        request.extensions_mut().insert(named);
+        assert!(is_websocket(&request));
     }
 
     #[tokio::test]

@@ -44,6 +44,12 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) -> bool {
     closes
 }
 
+/// Removes the fields that say something of a connection, and have no place in HTTP/2 (RFC 9113 §8.2.2).
+pub(crate) fn strip_connection(headers: &mut HeaderMap) {
+    let doomed = doomed(headers, |name| *name == TRANSFER_ENCODING);
+    doomed.remove_from(headers);
+}
+
 /// Removes from a trailer section what must not be in one (RFC 9110 §6.5.1): framing, routing,
 /// authentication, how to read the content, and what ends at this hop.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {

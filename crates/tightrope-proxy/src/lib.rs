@@ -51,6 +51,7 @@
 //! | pass on WebSockets of clients of HTTP/2 | [`ExtendedConnectLayer`] |
 //! | refuse what must not be forwarded, before anything is picked | [`check_request`], [`RequestError`] |
 //! | answer clients of HTTP/1.1, without repairing what they send | [`server::Http1`] |
+//! | answer clients of HTTP/2, each within a budget | [`server::Http2`] |
 //! | say what becomes of `X_Forwarded_For` and other names with underscores | [`Underscores`] |
 //! | choose an upstream by host and path | [`Routes`], [`HostPattern`], [`PathPrefix`], [`ExactPath`] |
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |

@@ -50,6 +50,7 @@ fn public_types_can_move_between_threads() {
     sync::<server::End>();
     sync::<server::HalfClose>();
     sync::<server::Http1>();
+    sync::<server::Http2>();
     sync::<server::Interim>();
     sync::<server::OnUpgrade>();
     send::<server::RequestBody>();

@@ -12,6 +12,7 @@ mod reference;
 mod regressions;
 mod rewrite;
 mod server;
+mod server_http2;
 mod strict;
 mod support;
 mod timeouts;

@@ -12,16 +12,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use http_body_util::Either;
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tightrope::{
     forwarded::Peer,
-    proxy::{
-        respond,
-        server::{End, Http1, RequestBody, ServeError},
-    },
+    proxy::server::{End, Http1, Http2, RequestBody, ServeError},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -32,25 +27,15 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::{
-    access_log::LoggedBody,
-    config::Config,
-    place::Body,
-    server::Settings,
-    site::ClientRequest,
-    streams::{HeldBody, OpenStream, Streams},
+    access_log::LoggedBody, config::Config, place::Body, server::Settings, site::ClientRequest,
 };
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How HTTP is spoken with clients.
 pub(crate) struct Http {
     http1: Http1,
-    http2: http2::Builder<TokioExecutor>,
+    http2: Http2,
     request_head: Duration,
     last_request: Duration,
-    idle: Duration,
-    headers: usize,
-    resets: usize,
 }
 
 /// What is spoken on a connection.
@@ -94,29 +79,23 @@ impl Http {
             .with_max_head(config.limits.head_bytes)
             .with_max_fields(config.limits.headers);
         let limits = &config.http2;
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        // The budget against CONTINUATION frames follows from that of the head.
-        let head_bytes = u32::try_from(config.limits.head_bytes).unwrap_or(u32::MAX);
-        http2
-            .timer(TokioTimer::new())
-            .max_header_list_size(head_bytes)
-            .enable_connect_protocol()
-            .max_concurrent_streams(limits.streams)
-            .max_pending_accept_reset_streams(limits.resets)
-            .max_local_error_reset_streams(limits.resets)
-            .keep_alive_interval(limits.ping_interval)
-            .keep_alive_timeout(limits.ping_timeout)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER);
+        let http2 = Http2::new()
+            .with_extended_connect()
+            .with_max_head(config.limits.head_bytes)
+            .with_max_fields(config.limits.headers)
+            .with_max_streams(limits.streams)
+            .with_max_resets(limits.resets)
+            .with_first_request_timeout(config.timeouts.request_head)
+            .with_idle_timeout(limits.idle)
+            .with_ping(limits.ping_interval, limits.ping_timeout)
+            .with_write_timeout(config.timeouts.write)
+            .with_windows(STREAM_WINDOW, CONNECTION_WINDOW)
+            .with_send_buffer(SEND_BUFFER);
         Self {
             http1,
             http2,
             request_head: config.timeouts.request_head,
             last_request: config.timeouts.last_request,
-            idle: limits.idle,
-            headers: config.limits.headers,
-            resets: limits.resets,
         }
     }
 
@@ -152,18 +131,19 @@ impl Http {
         conversation: Conversation,
     ) -> End {
         let address = conversation.address;
-        let ended: Result<End, BoxError> = match protocol {
-            Protocol::Http1 => self
-                .converse_http1(stream, conversation)
-                .await
-                .map_err(Into::into),
+        let ended = match protocol {
+            Protocol::Http1 => self.converse_http1(stream, conversation).await,
+            // Whether the client is still sending is not known.
             Protocol::Http2 => {
                 let ended = Box::pin(self.converse_http2(stream, conversation)).await;
-                ended.map(|()| End::Open).map_err(Into::into)
+                ended.map(|()| End::Open)
             }
         };
         ended.unwrap_or_else(|error| {
-            tracing::debug!(peer = %address, %error, "a connection ended");
+            match error {
+                ServeError::Flood => tracing::warn!(peer = %address, "{error}"),
+                error => tracing::debug!(peer = %address, %error, "a connection ended"),
+            }
             End::Open
         })
     }
@@ -176,22 +156,10 @@ impl Http {
         let service =
             tower::service_fn(|request: Request<RequestBody>| conversation.answer(request));
         let mut connection = self.http1.serve(stream, service);
-        let mut closed = pin!(self.closed(&conversation.close));
-        let mut is_told = false;
         // What is answered from `closed` on says that it is the last. A request that is on its way
         // while we close would be lost, so it is waited for.
-        let ended = poll_fn(|cx| {
-            if let Poll::Ready(end) = Pin::new(&mut connection).poll(cx) {
-                return Poll::Ready(Some(end));
-            }
-            // Once is enough until it happens: the task is the same.
-            if is_told && !conversation.close.is_cancelled() {
-                return Poll::Pending;
-            }
-            is_told = true;
-            closed.as_mut().poll(cx).map(|()| None)
-        });
-        if let Some(end) = ended.await {
+        let closed = self.closed(&conversation.close);
+        if let Some(end) = conversation.serve(&mut connection, closed).await {
             return end;
         }
         connection.graceful_shutdown();
@@ -202,45 +170,45 @@ impl Http {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         conversation: Conversation,
-    ) -> hyper::Result<()> {
-        let (close, address) = (conversation.close.clone(), conversation.address);
-        let streams = Arc::new(Streams::new(self.resets));
-        let conversation = Arc::new(conversation);
-        let service = service_fn(|request| {
-            let conversation = Arc::clone(&conversation);
-            let open = streams.begin();
-            async move { conversation.answer_stream(request, open).await }
-        });
-        let connection = self.http2.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let mut idle = pin!(streams.idle(self.request_head, self.idle));
-        let mut is_closing = false;
-        loop {
-            tokio::select! {
-                ended = &mut connection => return ended,
-                () = streams.flooded() => {
-                    tracing::warn!(peer = %address, "a client gave up too many requests");
-                    return Ok(());
-                }
-                () = close.cancelled(), if !is_closing => {
-                    // GOAWAY tells the client which of its requests will be answered.
-                    connection.as_mut().graceful_shutdown();
-                    is_closing = true;
-                }
-                () = &mut idle => break,
-            }
+    ) -> Result<(), ServeError> {
+        let service =
+            tower::service_fn(|request: Request<RequestBody>| conversation.answer(request));
+        let mut connection = self.http2.serve(stream, service);
+        let closed = conversation.close.cancelled();
+        if let Some(end) = conversation.serve(&mut connection, closed).await {
+            return end;
         }
-        connection.as_mut().graceful_shutdown();
-        // A client that does not answer loses nothing.
-        timeout(self.last_request, connection)
-            .await
-            .unwrap_or(Ok(()))
+        // GOAWAY tells the client which of its requests will be answered.
+        connection.graceful_shutdown();
+        connection.await
     }
 }
 
 // === impl Conversation ===
 
 impl Conversation {
+    /// Serves `connection` until that ends, or `closed`, which comes some time after `close`.
+    async fn serve<C: Future + Unpin>(
+        &self,
+        connection: &mut C,
+        closed: impl Future<Output = ()>,
+    ) -> Option<C::Output> {
+        let mut closed = pin!(closed);
+        let mut is_told = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(end) = Pin::new(&mut *connection).poll(cx) {
+                return Poll::Ready(Some(end));
+            }
+            // Once is enough until it happens: the task is the same.
+            if is_told && !self.close.is_cancelled() {
+                return Poll::Pending;
+            }
+            is_told = true;
+            closed.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
     async fn answer(
         &self,
         mut request: ClientRequest,
@@ -248,13 +216,8 @@ impl Conversation {
         let settings = self.settings.load_full();
         let line = settings.log.enter(self.address, &mut request);
         let version = request.version();
-        let mut response = if request.headers().len() > settings.http.headers {
-            // hyper sees to it in HTTP/1.1 alone.
-            respond::answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).map(Body::from)
-        } else {
-            request.extensions_mut().insert(self.peer);
-            settings.entrance.clone().oneshot(request).await?
-        };
+        request.extensions_mut().insert(self.peer);
+        let mut response = settings.entrance.clone().oneshot(request).await?;
         if version < Version::HTTP_2 && self.close.is_cancelled() {
             let last = HeaderValue::from_static("close");
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -266,21 +229,6 @@ impl Conversation {
             _ => None,
         };
         Ok(LoggedBody::wrap(response, endpoint, line))
-    }
-
-    async fn answer_stream(
-        &self,
-        request: Request<Incoming>,
-        open: OpenStream,
-    ) -> Result<Response<HeldBody<LoggedBody<Body>>>, Infallible> {
-        let is_connect = request.method() == Method::CONNECT;
-        let response = self.answer(request.map(RequestBody::from)).await?;
-        let is_tunnel = is_connect && response.status().is_success();
-        let open = match is_tunnel {
-            true => open.into_tunnel(),
-            false => open.answered(),
-        };
-        Ok(response.map(|body| HeldBody::new(body, open)))
     }
 }
 

@@ -35,7 +35,6 @@ mod server;
 mod signals;
 mod site;
 mod state;
-mod streams;
 mod workers;
 
 use crate::{

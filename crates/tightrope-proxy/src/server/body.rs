@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::wire::Line;
+use super::{http2::Inflow, wire::Line};
 use crate::h1::{Piece, ReadError};
 
 /// The body of a request, as it comes.
@@ -19,8 +19,8 @@ use crate::h1::{Piece, ReadError};
 /// when this is first polled.
 ///
 /// # Cancellation
-/// Dropping it before its end gives the rest of the body up: the connection is closed after the response, unless all
-/// of the body has come by then.
+/// Dropping it before its end gives the rest of the body up. Over HTTP/1.1 the connection is closed after the response,
+/// unless all of the body has come by then; over HTTP/2 the stream is reset after it, with NO_ERROR.
 pub struct RequestBody {
     source: Source,
     /// How much comes, if that is known.
@@ -31,7 +31,7 @@ enum Source {
     /// There is nothing more.
     None,
     Http1(Arc<dyn Line>),
-    Http2(hyper::body::Incoming),
+    Http2(Box<Inflow>),
 }
 
 /// Why the body of a request did not come to its end.
@@ -43,8 +43,10 @@ pub struct RequestBodyError(Kind);
 enum Kind {
     #[error("the request body was not read")]
     Read(#[source] ReadError),
-    #[error(transparent)]
-    Hyper(hyper::Error),
+    #[error("the client gave the request up")]
+    Reset(#[source] h2::Error),
+    #[error("the request body did not come to its end")]
+    Broken(#[source] h2::Error),
     #[error("nobody knows where the request body ends")]
     Unknown,
 }
@@ -67,13 +69,11 @@ impl RequestBody {
             left,
         }
     }
-}
 
-impl From<hyper::body::Incoming> for RequestBody {
-    fn from(body: hyper::body::Incoming) -> Self {
+    pub(super) fn http2(inflow: Inflow, left: Option<u64>) -> Self {
         Self {
-            source: Source::Http2(body),
-            left: None,
+            source: Source::Http2(Box::new(inflow)),
+            left,
         }
     }
 }
@@ -87,26 +87,27 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = &mut *self;
-        let frame = match &mut this.source {
+        let (piece, may_have_trailers) = match &mut this.source {
             Source::None => return Poll::Ready(None),
-            Source::Http2(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                return Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::hyper)));
+            Source::Http1(line) => (ready!(line.poll_piece(cx)), false),
+            Source::Http2(inflow) => {
+                let piece = ready!(inflow.poll_piece(cx));
+                (piece.map_err(Into::into), true)
             }
-            Source::Http1(line) => match ready!(line.poll_piece(cx)) {
-                Ok(Some(Piece::Data(data))) => {
-                    if let Some(left) = &mut this.left {
-                        *left = left.saturating_sub(data.len() as u64);
-                    }
-                    if this.left == Some(0) {
-                        this.source = Source::None;
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+        };
+        let frame = match piece {
+            Ok(Some(Piece::Data(data))) => {
+                if let Some(left) = &mut this.left {
+                    *left = left.saturating_sub(data.len() as u64);
                 }
-                Ok(Some(Piece::Trailers(trailers))) => Some(Ok(Frame::trailers(trailers))),
-                Ok(None) => None,
-                Err(error) => Some(Err(error)),
-            },
+                if this.left == Some(0) && !may_have_trailers {
+                    this.source = Source::None;
+                }
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            Ok(Some(Piece::Trailers(trailers))) => Some(Ok(Frame::trailers(trailers))),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
         };
         this.source = Source::None;
         Poll::Ready(frame)
@@ -116,16 +117,15 @@ impl Body for RequestBody {
         match &self.source {
             Source::None => true,
             Source::Http1(_) => false,
-            Source::Http2(body) => body.is_end_stream(),
+            Source::Http2(inflow) => inflow.is_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match (&self.source, self.left) {
             (Source::None, _) => SizeHint::with_exact(0),
-            (Source::Http2(body), _) => body.size_hint(),
-            (Source::Http1(_), Some(left)) => SizeHint::with_exact(left),
-            (Source::Http1(_), None) => SizeHint::new(),
+            (_, Some(left)) => SizeHint::with_exact(left),
+            (_, None) => SizeHint::new(),
         }
     }
 }
@@ -150,9 +150,12 @@ impl fmt::Debug for RequestBody {
 // === impl RequestBodyError ===
 
 impl RequestBodyError {
-    fn hyper(e: hyper::Error) -> Self {
-        Self(Kind::Hyper(e))
+    /// Whether the client of HTTP/2 gave the request up, on a connection that goes on.
+    #[must_use]
+    pub const fn is_reset(&self) -> bool {
+        matches!(self.0, Kind::Reset(_))
     }
+
     pub(super) const fn unknown() -> Self {
         Self(Kind::Unknown)
     }
@@ -161,6 +164,15 @@ impl RequestBodyError {
 impl From<ReadError> for RequestBodyError {
     fn from(error: ReadError) -> Self {
         Self(Kind::Read(error))
+    }
+}
+
+impl From<h2::Error> for RequestBodyError {
+    fn from(error: h2::Error) -> Self {
+        Self(match error.is_reset() && error.is_remote() {
+            true => Kind::Reset(error),
+            false => Kind::Broken(error),
+        })
     }
 }
 

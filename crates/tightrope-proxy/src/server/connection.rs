@@ -79,7 +79,7 @@ pub enum End {
     Open,
 }
 
-/// Why a connection ended within a response.
+/// Why a connection ended within a response, or before its time.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -95,6 +95,15 @@ pub enum ServeError {
     /// The body of the response is not as long as its head says.
     #[error("the response body is not as long as its Content-Length")]
     Length,
+    /// The client does not keep to HTTP/2, or says that we do not.
+    #[error("no HTTP/2 can be spoken")]
+    Http2(#[source] BoxError),
+    /// The client of HTTP/2 gave up too many requests.
+    #[error("the client gave up too many requests")]
+    Flood,
+    /// The client of HTTP/2 did not answer a ping.
+    #[error("the client did not answer a ping")]
+    Unanswered,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

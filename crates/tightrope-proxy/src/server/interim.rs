@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, StatusCode};
 
-use super::wire::Line;
+use super::{http2::Reply, wire::Line};
 
 /// Sends interim responses (RFC 9110 §15.2) to the client of a request, in whose extensions it is.
 ///
@@ -12,20 +12,37 @@ use super::wire::Line;
 /// body is first read. A client of HTTP/1.0 knows none.
 #[derive(Clone)]
 pub struct Interim {
-    line: Arc<dyn Line>,
-    request: u64,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    Http1 { line: Arc<dyn Line>, request: u64 },
+    Http2(Arc<Reply>),
 }
 
 impl Interim {
     pub(super) const fn new(line: Arc<dyn Line>, request: u64) -> Self {
-        Self { line, request }
+        Self {
+            way: Way::Http1 { line, request },
+        }
+    }
+
+    pub(super) const fn http2(reply: Arc<Reply>) -> Self {
+        Self {
+            way: Way::Http2(reply),
+        }
     }
 
     /// Sends one. Nothing is sent once the response has begun, where `status` is no 1xx or 101, and to a client that takes
     /// nothing.
     pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
-        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
-            self.line.send_interim(self.request, status, fields);
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        match &self.way {
+            Way::Http1 { line, request } => line.send_interim(*request, status, fields),
+            Way::Http2(reply) => reply.send_interim(status, fields),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! HTTP/1.1 with clients, for any tower service.
+//! HTTP with clients, for any tower service.
 //!
 //! [`Http1`] answers the requests of a connection by a service. It reads strictly: what two servers could read in two
 //! ways is refused with 400 and never reaches the service. It reads and writes on the task of the connection, without
-//! channels, and a connection on which nothing happens holds no buffer.
+//! channels, and a connection on which nothing happens holds no buffer. [`Http2`] does the same for connections of HTTP/2,
+//! with a budget for all that a client may ask of one.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -35,6 +36,7 @@ mod body;
 mod connection;
 mod head;
 mod http1;
+mod http2;
 mod interim;
 mod response;
 mod upgrade;
@@ -44,6 +46,7 @@ pub use self::{
     body::{RequestBody, RequestBodyError},
     connection::{Connection, End, ServeError},
     http1::{HalfClose, Http1},
+    http2::{Http2, Http2Connection},
     interim::Interim,
     upgrade::{OnUpgrade, Upgraded},
 };

@@ -14,23 +14,30 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::wire::Line;
+use super::{http2::Tunnel, wire::Line};
 
-/// In the extensions of a request that asks for an upgrade: resolves to the connection once the service has answered
-/// with 101 and the client was told, and to an error when that cannot come any more.
+/// In the extensions of a request that asks for an upgrade, or over HTTP/2 for a tunnel by `CONNECT`: resolves to the
+/// connection, or the stream of it, once the service has answered with 101, or 2xx, and the client was told, and to an
+/// error when that cannot come any more.
 ///
 /// Its clones are about the same connection, which the first that is ready has.
 ///
 /// # Cancellation
-/// Where all clones are dropped the connection is closed after a 101.
+/// Where all clones are dropped the connection is closed after a 101, and the stream reset after a 2xx.
 #[derive(Clone, Debug)]
 pub struct OnUpgrade {
     granted: Arc<Mutex<oneshot::Receiver<Upgraded>>>,
 }
 
-/// A connection after its upgrade, with what the client had sent already.
+/// A connection after its upgrade, with what the client had sent already; over HTTP/2 one stream of it, which ends with its
+/// connection, and is reset where it is dropped before both directions have ended.
 pub struct Upgraded {
-    line: Arc<dyn Line>,
+    way: Way,
+}
+
+enum Way {
+    Http1(Arc<dyn Line>),
+    Http2(Tunnel),
 }
 
 /// What grants an upgrade.
@@ -63,43 +70,70 @@ impl Future for OnUpgrade {
 
 impl Upgraded {
     pub(super) const fn new(line: Arc<dyn Line>) -> Self {
-        Self { line }
+        Self {
+            way: Way::Http1(line),
+        }
+    }
+
+    pub(super) const fn http2(tunnel: Tunnel) -> Self {
+        Self {
+            way: Way::Http2(tunnel),
+        }
     }
 }
 
 impl AsyncRead for Upgraded {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.line.poll_read(cx, buf)
+        match &mut self.way {
+            Way::Http1(line) => line.poll_read(cx, buf),
+            Way::Http2(tunnel) => tunnel.poll_read(cx, buf),
+        }
     }
 }
 
 impl AsyncWrite for Upgraded {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.line.poll_write(cx, &[IoSlice::new(bytes)])
+        match &mut self.way {
+            Way::Http1(line) => line.poll_write(cx, &[IoSlice::new(bytes)]),
+            Way::Http2(tunnel) => tunnel.poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.line.poll_write(cx, slices)
+        match &mut self.way {
+            Way::Http1(line) => line.poll_write(cx, slices),
+            Way::Http2(tunnel) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                tunnel.poll_write(cx, first.map_or(&[], |slice| slice))
+            }
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.poll_flush(cx)
+        match &self.way {
+            Way::Http1(line) => line.poll_flush(cx),
+            // The connection sends it.
+            Way::Http2(_) => Poll::Ready(Ok(())),
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.way {
+            Way::Http1(line) => line.poll_shutdown(cx),
+            Way::Http2(tunnel) => Poll::Ready(tunnel.shut_down()),
+        }
     }
 }
 

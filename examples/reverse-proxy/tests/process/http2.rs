@@ -322,3 +322,53 @@ async fn sigterm_says_goaway_and_lets_requests_end() {
     assert_eq!(text(answer).await, "blue");
     assert!(proxy.ends().await.success());
 }
+
+#[tokio::test]
+async fn interim_responses_reach_the_client_and_an_expectation_is_met() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let arguments = ["--listen", "127.0.0.1:0", "--upstream", &upstream];
+    let proxy = Program::start(arguments, false).await;
+    let stream = TcpStream::connect(proxy.proxy()).await.unwrap();
+    let (mut requests, connection) = soon(h2::client::handshake(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let post = Request::post("http://app.test/").header("expect", "100-continue");
+    let (mut answer, mut body) = requests
+        .send_request(post.body(()).unwrap(), false)
+        .unwrap();
+    let mut next = async || soon(std::future::poll_fn(|cx| answer.poll_informational(cx))).await;
+    let go_on = next().await.unwrap().unwrap();
+    assert_eq!(go_on.status(), StatusCode::CONTINUE);
+    body.send_data(Bytes::from_static(b"body"), true).unwrap();
+    let (mut endpoint, _) = soon(listener.accept()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"body\r\n0\r\n\r\n") {
+        head.push(soon(endpoint.read_u8()).await.unwrap());
+    }
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
+    endpoint.write_all(hints.as_bytes()).await.unwrap();
+    let hints = next().await.unwrap().unwrap();
+    assert_eq!(hints.status(), StatusCode::EARLY_HINTS);
+    assert_eq!(hints.headers()["link"], "</a.css>");
+    let last = "HTTP/1.1 204 No Content\r\n\r\n";
+    endpoint.write_all(last.as_bytes()).await.unwrap();
+    assert_eq!(soon(answer).await.unwrap().status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_loses_its_response_and_not_its_connection() {
+    let origin = Origin::start("blue").await;
+    let (_folder, proxy) = proxy(&origin, "[timeouts]\nwrite = \"300ms\"\n").await;
+    let stream = TcpStream::connect(proxy.proxy()).await.unwrap();
+    let mut client = h2::client::Builder::new();
+    client.initial_window_size(0);
+    let (mut requests, connection) = soon(client.handshake::<_, Bytes>(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let asked = requests.send_request(request("/").map(|_| ()), true);
+        let answer = soon(asked.unwrap().0).await.unwrap();
+        let error = soon(answer.into_body().data()).await.unwrap().unwrap_err();
+        assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
+    }
+    origin.open_becomes(0).await;
+}

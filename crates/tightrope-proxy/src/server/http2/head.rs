@@ -1,0 +1,160 @@
+//! Heads of requests and responses, as HTTP/2 has them.
+
+use std::time::SystemTime;
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, DATE, EXPECT},
+};
+use http_body::Body;
+use httpdate::HttpDate;
+
+use crate::{h1::number, hop_by_hop};
+
+/// What follows the head of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing.
+    Nothing,
+    /// A body: of this length, if that is known.
+    Body(Option<u64>),
+    /// A body that is not there, although the head has a length.
+    Missing,
+}
+
+/// How long the body of a request says that it is. `h2` holds it to that.
+pub(super) fn length<B>(request: &Request<B>) -> Option<u64> {
+    let mut lengths = request.headers().get_all(CONTENT_LENGTH).iter();
+    let length = number(lengths.next()?.as_bytes());
+    length.filter(|_| lengths.all(|other| number(other.as_bytes()) == length))
+}
+
+/// Whether the client sends its body once it is told to.
+pub(super) fn expects_continue<B>(request: &Request<B>) -> bool {
+    let mut expectations = request.headers().get_all(EXPECT).iter();
+    expectations.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Makes the head of a response one of HTTP/2.
+pub(super) fn prepare<B: Body>(response: &mut Response<()>, body: &B, is_head: bool) -> Rest {
+    let status = response.status();
+    let headers = response.headers_mut();
+    prepare_fields(headers);
+    if status == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6: says nothing where there can be no body.
+        headers.remove(CONTENT_LENGTH);
+        return Rest::Nothing;
+    }
+    let declared = take_one_length(headers);
+    let exact = body.size_hint().exact();
+    if is_head || status == StatusCode::NOT_MODIFIED {
+        // RFC 9110 §9.3.2: what it would be for a GET. A body that is left out says nothing of that.
+        if let (None, Some(exact @ 1..)) = (declared, exact) {
+            headers.insert(CONTENT_LENGTH, exact.into());
+        }
+        return Rest::Nothing;
+    }
+    match (body.is_end_stream(), declared, exact) {
+        (true, Some(1..), _) => Rest::Missing,
+        (true, _, _) => Rest::Nothing,
+        (false, None, Some(exact)) => {
+            headers.insert(CONTENT_LENGTH, exact.into());
+            Rest::Body(Some(exact))
+        }
+        (false, declared, _) => Rest::Body(declared),
+    }
+}
+
+/// Makes the head of a response that opens a tunnel one of HTTP/2.
+pub(super) fn prepare_tunnel(headers: &mut HeaderMap) {
+    prepare_fields(headers);
+    // RFC 9110 §8.6: there is no length in a 2xx to a CONNECT.
+    headers.remove(CONTENT_LENGTH);
+}
+
+fn prepare_fields(headers: &mut HeaderMap) {
+    hop_by_hop::strip_connection(headers);
+    // RFC 9110 §6.6.1: whoever has a clock says when it was.
+    if !headers.contains_key(DATE)
+        && let Ok(date) = HeaderValue::try_from(HttpDate::from(SystemTime::now()).to_string())
+    {
+        headers.insert(DATE, date);
+    }
+}
+
+/// The length that is said; what says none, or several times, is said once or not at all.
+fn take_one_length(headers: &mut HeaderMap) -> Option<u64> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = number(lengths.next()?.as_bytes());
+    if length.is_none() || lengths.next().is_some() {
+        headers.remove(CONTENT_LENGTH);
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+    }
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+
+    fn head(status: u16, length: Option<&str>) -> Response<()> {
+        let mut response = Response::builder().status(status);
+        if let Some(length) = length {
+            response = response.header(CONTENT_LENGTH, length);
+        }
+        response.body(()).unwrap()
+    }
+
+    fn told(response: &Response<()>) -> Option<&str> {
+        let length = response.headers().get(CONTENT_LENGTH);
+        length.map(|length| length.to_str().unwrap())
+    }
+
+    #[test]
+    fn a_body_of_known_length_says_so() {
+        let body = Full::new(Bytes::from("abc"));
+        for (length, is_head, rest, says) in [
+            (None, false, Rest::Body(Some(3)), Some("3")),
+            (Some("5"), false, Rest::Body(Some(5)), Some("5")),
+            (Some("x"), false, Rest::Body(Some(3)), Some("3")),
+            (None, true, Rest::Nothing, Some("3")),
+            (Some("5"), true, Rest::Nothing, Some("5")),
+        ] {
+            let mut response = head(200, length);
+            assert_eq!(prepare(&mut response, &body, is_head), rest, "{length:?}");
+            assert_eq!(told(&response), says, "{length:?}");
+        }
+        let mut response = head(204, Some("3"));
+        assert_eq!(prepare(&mut response, &body, false), Rest::Nothing);
+        assert_eq!(told(&response), None);
+        let mut response = head(304, Some("7"));
+        assert_eq!(prepare(&mut response, &body, false), Rest::Nothing);
+        assert_eq!(told(&response), Some("7"));
+    }
+
+    #[test]
+    fn a_body_that_is_not_there_is_noticed() {
+        let body = Empty::<Bytes>::new();
+        for (length, rest) in [
+            (None, Rest::Nothing),
+            (Some("0"), Rest::Nothing),
+            (Some("1"), Rest::Missing),
+        ] {
+            let mut response = head(200, length);
+            assert_eq!(prepare(&mut response, &body, false), rest);
+        }
+    }
+
+    #[test]
+    fn a_tunnel_has_no_length_and_every_response_a_date() {
+        let mut response = head(200, Some("0"));
+        prepare_tunnel(response.headers_mut());
+        assert_eq!(told(&response), None);
+        assert!(response.headers().contains_key(DATE));
+    }
+}
