@@ -162,6 +162,9 @@ pub(crate) fn response(response: &mut Response<()>) -> bool {
     hop_by_hop::strip_response(headers)
 }
 
+/// How many interim responses (1xx) may come before the response.
+pub(crate) const MAX_INTERIM: usize = 32;
+
 /// Whether a response comes before the response.
 pub(crate) fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS

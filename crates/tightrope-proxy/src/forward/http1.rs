@@ -28,9 +28,6 @@ enum Broken {
     TimedOut(Failure),
 }
 
-/// How many interim responses (1xx) may come before the response.
-const MAX_INTERIM: usize = 32;
-
 /// Sends the head of `request`, and what goes out after it, on `connection`, and waits for the head of the response.
 pub(super) async fn send(
     mut connection: Box<Connection>,
@@ -101,7 +98,7 @@ fn respond(
             match connection.poll_head(cx) {
                 Poll::Ready(Ok(response)) if head::is_interim(response.status()) => {
                     interim += 1;
-                    if interim > MAX_INTERIM {
+                    if interim > head::MAX_INTERIM {
                         return Poll::Ready(Err(Broken::Interim));
                     }
                     head::pass_interim(response, request);

@@ -14,7 +14,7 @@ use tightrope_upstream::Failure;
 
 use crate::{
     ForwardError,
-    forward::{Outgoing, Upload, exchange::Ended},
+    forward::{Outgoing, Upload, exchange::Ended, head},
     h2::{self as http2, WriteError, Writer, is_unprocessed},
     pool::Stream,
     timeout::{IdleTimer, Waits},
@@ -33,6 +33,7 @@ enum Broken {
     Stream(::h2::Error),
     /// Why is in the upload.
     Upload,
+    Interim,
     TimedOut(Failure),
 }
 
@@ -40,13 +41,13 @@ enum Broken {
 pub(super) async fn send(
     (stream, mut requests): (Arc<Stream>, SendRequest<Bytes>),
     is_reused: bool,
-    head: &Parts,
+    parts: &Parts,
     outgoing: Option<Box<Outgoing>>,
     upload: Option<&Upload>,
     waits: Waits<'_>,
 ) -> Result<Answered, Ended> {
     let failed = |failure| ForwardError::new(failure);
-    let request = http2::outgoing(head, stream.connection.scheme());
+    let request = http2::outgoing(parts, stream.connection.scheme());
     let request =
         request.map_err(|error| Ended::Failed(failed(Failure::Downstream).with_source(error)))?;
     let (mut response, sending) = match requests.send_request(request, outgoing.is_none()) {
@@ -60,6 +61,7 @@ pub(super) async fn send(
     let mut writer = outgoing.map(|body| Writer::new(sending, body));
     let mut timer = IdleTimer::default();
     let (mut is_written, mut is_broken) = (writer.is_none(), false);
+    let mut interim = 0;
     let broken = poll_fn(|cx| {
         if let Some(writer) = &mut writer
             && !is_written
@@ -72,6 +74,14 @@ pub(super) async fn send(
                 Poll::Ready(Err(WriteError::Body)) => return Poll::Ready(Err(Broken::Upload)),
                 Poll::Pending => {}
             }
+        }
+        // What the response itself would pass over.
+        while let Poll::Ready(Some(Ok(came))) = response.poll_informational(cx) {
+            interim += 1;
+            if interim > head::MAX_INTERIM {
+                return Poll::Ready(Err(Broken::Interim));
+            }
+            head::pass_interim(came, parts);
         }
         if let Poll::Ready(answered) = Pin::new(&mut response).poll(cx) {
             return Poll::Ready(answered.map_err(Broken::Stream));
@@ -96,6 +106,7 @@ pub(super) async fn send(
     }
     Err(match broken {
         Broken::Upload => Ended::Failed(failed(Failure::Local)),
+        Broken::Interim => Ended::Failed(failed(Failure::Protocol)),
         Broken::TimedOut(failure) => {
             if failure == Failure::HeadTimeout {
                 // Other requests must not wait for one that is gone.
