@@ -86,6 +86,10 @@ impl Upgrades {
     pub(crate) fn asked<B: Body>(self, request: &Request<B>) -> Option<&'static str> {
         let protocol = self.protocol()?;
         let (headers, extensions) = (request.headers(), request.extensions());
+        // Nearly all.
+        if !headers.contains_key(UPGRADE) {
+            return None;
+        }
         // RFC 9110 §7.8: ignored in HTTP/1.0 and where Connection does not name it.
         let may =
             request.version() == Version::HTTP_11 || extensions.get::<CameAsConnect>().is_some();

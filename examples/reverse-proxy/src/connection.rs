@@ -24,7 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
+use tower::Service;
 
 use crate::{
     access_log::LoggedBody, config::Config, place::Body, server::Settings, site::ClientRequest,
@@ -217,7 +217,9 @@ impl Conversation {
         let line = settings.log.enter(self.address, &mut request);
         let version = request.version();
         request.extensions_mut().insert(self.peer);
-        let mut response = settings.entrance.clone().oneshot(request).await?;
+        // It is always ready.
+        let answering = settings.entrance.clone().call(request);
+        let mut response = answering.await?;
         if version < Version::HTTP_2 && self.close.is_cancelled() {
             let last = HeaderValue::from_static("close");
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {

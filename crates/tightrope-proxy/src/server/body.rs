@@ -22,16 +22,20 @@ use crate::h1::{Piece, ReadError};
 /// Dropping it before its end gives the rest of the body up. Over HTTP/1.1 the connection is closed after the response,
 /// unless all of the body has come by then; over HTTP/2 the stream is reset after it, with NO_ERROR.
 pub struct RequestBody {
+    /// None where there is nothing more. In a box: most requests have none, and all are moved through many layers.
+    coming: Option<Box<Coming>>,
+}
+
+/// A body that is not at its end.
+struct Coming {
     source: Source,
     /// How much comes, if that is known.
     left: Option<u64>,
 }
 
 enum Source {
-    /// There is nothing more.
-    None,
     Http1(Arc<dyn Line>),
-    Http2(Box<Inflow>),
+    Http2(Inflow),
 }
 
 /// Why the body of a request did not come to its end.
@@ -57,23 +61,21 @@ impl RequestBody {
     /// There is none.
     #[must_use]
     pub const fn empty() -> Self {
-        Self {
-            source: Source::None,
-            left: None,
-        }
+        Self { coming: None }
     }
 
-    pub(super) const fn new(line: Arc<dyn Line>, left: Option<u64>) -> Self {
-        Self {
-            source: Source::Http1(line),
-            left,
-        }
+    pub(super) fn http1(line: Arc<dyn Line>, left: Option<u64>) -> Self {
+        Self::new(Source::Http1(line), left)
     }
 
     pub(super) fn http2(inflow: Inflow, left: Option<u64>) -> Self {
+        Self::new(Source::Http2(inflow), left)
+    }
+
+    fn new(source: Source, left: Option<u64>) -> Self {
+        let coming = Coming { source, left };
         Self {
-            source: Source::Http2(Box::new(inflow)),
-            left,
+            coming: Some(Box::new(coming)),
         }
     }
 }
@@ -86,9 +88,10 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let this = &mut *self;
-        let (piece, may_have_trailers) = match &mut this.source {
-            Source::None => return Poll::Ready(None),
+        let Some(coming) = &mut self.coming else {
+            return Poll::Ready(None);
+        };
+        let (piece, may_have_trailers) = match &mut coming.source {
             Source::Http1(line) => (ready!(line.poll_piece(cx)), false),
             Source::Http2(inflow) => {
                 let piece = ready!(inflow.poll_piece(cx));
@@ -97,11 +100,11 @@ impl Body for RequestBody {
         };
         let frame = match piece {
             Ok(Some(Piece::Data(data))) => {
-                if let Some(left) = &mut this.left {
+                if let Some(left) = &mut coming.left {
                     *left = left.saturating_sub(data.len() as u64);
                 }
-                if this.left == Some(0) && !may_have_trailers {
-                    this.source = Source::None;
+                if coming.left == Some(0) && !may_have_trailers {
+                    self.coming = None;
                 }
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
@@ -109,28 +112,31 @@ impl Body for RequestBody {
             Ok(None) => None,
             Err(error) => Some(Err(error)),
         };
-        this.source = Source::None;
+        self.coming = None;
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::None => true,
-            Source::Http1(_) => false,
-            Source::Http2(inflow) => inflow.is_end(),
+        match &self.coming {
+            None => true,
+            Some(coming) => match &coming.source {
+                Source::Http1(_) => false,
+                Source::Http2(inflow) => inflow.is_end(),
+            },
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.source, self.left) {
-            (Source::None, _) => SizeHint::with_exact(0),
-            (_, Some(left)) => SizeHint::with_exact(left),
-            (_, None) => SizeHint::new(),
+        match &self.coming {
+            None => SizeHint::with_exact(0),
+            Some(coming) => coming.left.map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
 }
 
-impl Drop for RequestBody {
+// === impl Coming ===
+
+impl Drop for Coming {
     fn drop(&mut self) {
         if let Source::Http1(line) = &self.source {
             line.abandon();

@@ -237,10 +237,10 @@ where
             head::Body::None => RequestBody::empty(),
             head::Body::Unknown => {
                 wire.body = Incoming::Broken;
-                RequestBody::new(line(), None)
+                RequestBody::http1(line(), None)
             }
             head::Body::Some(position) => {
-                let body = RequestBody::new(line(), position.left());
+                let body = RequestBody::http1(line(), position.left());
                 wire.body = Incoming::Coming(position);
                 body
             }

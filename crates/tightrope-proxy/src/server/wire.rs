@@ -101,8 +101,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for Shared<T> {
 
     fn abandon(&self) {
         let mut wire = self.lock();
-        wire.is_abandoned = true;
-        wire.wake();
+        if wire.is_being_read() {
+            wire.is_abandoned = true;
+            wire.wake();
+        }
     }
 
     fn send_interim(&self, request: u64, status: StatusCode, fields: &HeaderMap) {
