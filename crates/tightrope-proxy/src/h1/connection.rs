@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Writer,
     head::{self, Place},
+    known::Known,
     reader::{Piece, Position, ReadError, Reader},
     writer::WriteError,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
     /// For the next head that comes in.
     places: Vec<Place>,
+    known: Known,
     since: Instant,
     /// Measures how long the endpoint keeps us waiting, request after request.
     pub(crate) timer: IdleTimer,
@@ -67,6 +69,7 @@ impl Connection {
             has_received: false,
             buffer: Vec::new(),
             places: Vec::new(),
+            known: Known::default(),
             since: Instant::now(),
             timer: IdleTimer::default(),
         })
@@ -142,7 +145,8 @@ impl Connection {
     ) -> Poll<Result<Response<()>, ReadError>> {
         loop {
             if !self.reader.bytes.is_empty()
-                && let Some(response) = head::take(&mut self.reader.bytes, &mut self.places)?
+                && let Some(response) =
+                    head::take(&mut self.reader.bytes, &mut self.places, &mut self.known)?
             {
                 return Poll::Ready(Ok(response));
             }

@@ -8,6 +8,8 @@ use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 use memchr::memchr_iter;
 
+use super::known::Known;
+
 /// The most fields of a head, or of a trailer section.
 const MAX_FIELDS: usize = 100;
 
@@ -27,6 +29,7 @@ pub(crate) type Place = [usize; 4];
 pub(super) fn take(
     read: &mut BytesMut,
     places: &mut Vec<Place>,
+    known: &mut Known,
 ) -> Result<Option<Response<()>>, HeadError> {
     let (length, status, version, reason) = {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
@@ -53,7 +56,12 @@ pub(super) fn take(
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
-    *response.headers_mut() = fields(&bytes, places)?;
+    let mut fields = HeaderMap::with_capacity(places.len());
+    for (number, place) in places.iter().enumerate() {
+        let (name, value) = known.field(&bytes, *place, number)?;
+        fields.append(name, value);
+    }
+    *response.headers_mut() = fields;
     if let Some(reason) = reason.and_then(|reason| ReasonPhrase::try_from(reason).ok()) {
         response.extensions_mut().insert(reason);
     }
@@ -96,11 +104,21 @@ pub(crate) fn place_of(read: &[u8], field: &httparse::Header<'_>) -> Place {
 
 fn fields(bytes: &Bytes, places: &[Place]) -> Result<HeaderMap, HeadError> {
     let mut fields = HeaderMap::with_capacity(places.len());
-    for &[name, name_end, value, value_end] in places {
-        let name = HeaderName::from_bytes(&bytes[name..name_end]).map_err(|_| HeadError::Value)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(value..value_end))
-            .map_err(|_| HeadError::Value)?;
+    for place in places {
+        let (name, value) = field_at(bytes, *place)?;
         fields.append(name, value);
     }
     Ok(fields)
+}
+
+/// The field at `place` in `bytes`.
+pub(super) fn field_at(
+    bytes: &Bytes,
+    place: Place,
+) -> Result<(HeaderName, HeaderValue), HeadError> {
+    let [name, name_end, value, value_end] = place;
+    let name = HeaderName::from_bytes(&bytes[name..name_end]).map_err(|_| HeadError::Value)?;
+    let value = HeaderValue::from_maybe_shared(bytes.slice(value..value_end))
+        .map_err(|_| HeadError::Value)?;
+    Ok((name, value))
 }

@@ -9,6 +9,7 @@ mod connection;
 mod encode;
 mod framing;
 mod head;
+mod known;
 mod outbox;
 mod reader;
 mod size;
