@@ -52,6 +52,10 @@ soak:
     cargo build --release --locked -p reverse-proxy
     cargo run --release --locked -p endurance -- soak target/release/reverse-proxy --config benches/endurance/proxy.toml
 
+# The reverse proxy for a place where it stays: optimised as one, by a profile of itself. Minutes; needs `rustup component add llvm-tools`.
+pgo:
+    ./benches/pgo
+
 # What a pick costs beside tower, pingora and volo, into benches/peers/results.md and the README. Needs valgrind and cmake.
 peers:
     cargo build --release --locked --manifest-path benches/peers/Cargo.toml
