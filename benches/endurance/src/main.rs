@@ -81,7 +81,8 @@ async fn main() -> io::Result<()> {
         }
         What::Soak { seconds, command } => {
             let program = Program::start(&command).await?;
-            soak::run(&program, Duration::from_secs(seconds)).await
+            soak::run(&program, Duration::from_secs(seconds)).await?;
+            program.end().await
         }
     }
 }

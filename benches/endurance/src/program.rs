@@ -78,9 +78,23 @@ impl Program {
 
     /// Tells it to read its configuration again.
     pub(crate) fn reload(&self) -> io::Result<()> {
+        self.signal(Signal::SIGHUP)
+    }
+
+    /// Tells it to end, and waits until it has.
+    pub(crate) async fn end(mut self) -> io::Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        let status = self.child.wait().await?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("the proxy ended: {status}"))),
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
         let id = self.child.id().unwrap_or_default();
         let id = i32::try_from(id).map_err(io::Error::other)?;
-        Ok(kill(Pid::from_raw(id), Signal::SIGHUP)?)
+        Ok(kill(Pid::from_raw(id), signal)?)
     }
 
     fn sum(&self, key: &str) -> io::Result<u64> {
