@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Buf;
 use http::uri::Scheme;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -27,6 +28,15 @@ pub(crate) enum Io {
     /// Boxed: it is many times as large, and most connections are not.
     #[cfg(feature = "tls")]
     Tls(Box<Stream>),
+}
+
+/// Takes bytes that were read before they were asked for: how many.
+pub(crate) fn take_early(early: &mut impl Buf, buf: &mut ReadBuf<'_>) -> usize {
+    let here = early.chunk();
+    let count = here.len().min(buf.remaining());
+    buf.put_slice(&here[..count]);
+    early.advance(count);
+    count
 }
 
 impl Io {

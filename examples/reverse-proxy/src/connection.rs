@@ -62,14 +62,6 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// it mostly arrives.
 const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 
-/// How much may be on its way to a client of HTTP/2 on one stream.
-const SEND_BUFFER: usize = 64 * 1024;
-
-/// How much a client may send before we have passed it on: on one stream, so that an upload which
-/// stands still leaves room for others, and on all.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
 // === impl Http ===
 
 impl Http {
@@ -88,9 +80,7 @@ impl Http {
             .with_first_request_timeout(config.timeouts.request_head)
             .with_idle_timeout(limits.idle)
             .with_ping(limits.ping_interval, limits.ping_timeout)
-            .with_write_timeout(config.timeouts.write)
-            .with_windows(STREAM_WINDOW, CONNECTION_WINDOW)
-            .with_send_buffer(SEND_BUFFER);
+            .with_write_timeout(config.timeouts.write);
         Self {
             http1,
             http2,

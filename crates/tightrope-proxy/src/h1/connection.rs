@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use http::Response;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split},
@@ -20,7 +20,10 @@ use super::{
     reader::{Piece, Position, ReadError, Reader},
     writer::WriteError,
 };
-use crate::{io::Io, timeout::IdleTimer};
+use crate::{
+    io::{Io, take_early},
+    timeout::IdleTimer,
+};
 
 /// A connection to an endpoint; dropping it closes it.
 ///
@@ -207,9 +210,7 @@ impl AsyncRead for Tunnel {
         if self.read.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
-        let count = self.read.len().min(buf.remaining());
-        buf.put_slice(&self.read[..count]);
-        self.read.advance(count);
+        take_early(&mut self.read, buf);
         Poll::Ready(Ok(()))
     }
 }

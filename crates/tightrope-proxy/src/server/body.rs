@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{http2::Inflow, wire::Line};
+use super::{http1::Line, http2::Inflow};
 use crate::h1::{Piece, ReadError};
 
 /// The body of a request, as it comes.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, StatusCode};
 
-use super::{http2::Reply, wire::Line};
+use super::{http1::Line, http2::Reply};
 
 /// Sends interim responses (RFC 9110 §15.2) to the client of a request, in whose extensions it is.
 ///
@@ -21,8 +21,11 @@ enum Way {
     Http2(Arc<Reply>),
 }
 
+/// How much of them may wait to be sent: they are not worth more.
+pub(super) const MAX_WAITING: usize = 16 * 1024;
+
 impl Interim {
-    pub(super) const fn new(line: Arc<dyn Line>, request: u64) -> Self {
+    pub(super) const fn http1(line: Arc<dyn Line>, request: u64) -> Self {
         Self {
             way: Way::Http1 { line, request },
         }

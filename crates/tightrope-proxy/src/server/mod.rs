@@ -33,19 +33,18 @@
 //! ```
 
 mod body;
-mod connection;
-mod head;
+mod date;
+mod ended;
 mod http1;
 mod http2;
 mod interim;
-mod response;
+mod length;
 mod upgrade;
-mod wire;
 
 pub use self::{
     body::{RequestBody, RequestBodyError},
-    connection::{Connection, End, ServeError},
-    http1::{HalfClose, Http1},
+    ended::{End, ServeError},
+    http1::{HalfClose, Http1, Http1Connection},
     http2::{Http2, Http2Connection},
     interim::Interim,
     upgrade::{OnUpgrade, Upgraded},

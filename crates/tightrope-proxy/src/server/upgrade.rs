@@ -14,7 +14,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{http2::Tunnel, wire::Line};
+use super::{http1::Line, http2::Tunnel};
 
 /// In the extensions of a request that asks for an upgrade, or over HTTP/2 for a tunnel by `CONNECT`: resolves to the
 /// connection, or the stream of it, once the service has answered with 101, or 2xx, and the client was told, and to an
@@ -69,7 +69,7 @@ impl Future for OnUpgrade {
 // === impl Upgraded ===
 
 impl Upgraded {
-    pub(super) const fn new(line: Arc<dyn Line>) -> Self {
+    pub(super) const fn http1(line: Arc<dyn Line>) -> Self {
         Self {
             way: Way::Http1(line),
         }

@@ -25,7 +25,7 @@ use super::{
     stream::{Opened, Stream, StreamEnd},
 };
 use crate::{
-    server::{RequestBody, ServeError},
+    server::{RequestBody, ServeError, ended::BoxError},
     timeout::IdleTimer,
 };
 
@@ -69,8 +69,6 @@ enum Phase {
     /// The client gave up too many requests.
     Flooded,
 }
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// After so many turns others of the runtime have theirs.
 const MAX_TURNS: usize = 1024;

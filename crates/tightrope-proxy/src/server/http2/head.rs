@@ -1,15 +1,19 @@
 //! Heads of requests and responses, as HTTP/2 has them.
 
-use std::time::SystemTime;
-
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, DATE, EXPECT},
 };
 use http_body::Body;
-use httpdate::HttpDate;
 
-use crate::{h1::number, hop_by_hop};
+use crate::{
+    h1::number,
+    hop_by_hop,
+    server::{
+        date,
+        length::{Extent, extent},
+    },
+};
 
 /// What follows the head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,27 +45,27 @@ pub(super) fn prepare<B: Body>(response: &mut Response<()>, body: &B, is_head: b
     let headers = response.headers_mut();
     prepare_fields(headers);
     if status == StatusCode::NO_CONTENT {
-        // RFC 9110 §8.6: says nothing where there can be no body.
         headers.remove(CONTENT_LENGTH);
-        return Rest::Nothing;
     }
     let declared = take_one_length(headers);
-    let exact = body.size_hint().exact();
-    if is_head || status == StatusCode::NOT_MODIFIED {
-        // RFC 9110 §9.3.2: what it would be for a GET. A body that is left out says nothing of that.
-        if let (None, Some(exact @ 1..)) = (declared, exact) {
-            headers.insert(CONTENT_LENGTH, exact.into());
+    let extent = extent(status, is_head, declared, body);
+    let is_empty = body.is_end_stream();
+    match (extent, declared) {
+        (Extent::None(told), _) => {
+            if let (None, Some(told)) = (declared, told) {
+                headers.insert(CONTENT_LENGTH, told.into());
+            }
+            Rest::Nothing
         }
-        return Rest::Nothing;
-    }
-    match (body.is_end_stream(), declared, exact) {
-        (true, Some(1..), _) => Rest::Missing,
-        (true, _, _) => Rest::Nothing,
-        (false, None, Some(exact)) => {
-            headers.insert(CONTENT_LENGTH, exact.into());
-            Rest::Body(Some(exact))
+        (Extent::Length(_), Some(1..)) if is_empty => Rest::Missing,
+        _ if is_empty => Rest::Nothing,
+        (Extent::Length(length), _) => {
+            if declared.is_none() {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            Rest::Body(Some(length))
         }
-        (false, declared, _) => Rest::Body(declared),
+        (Extent::Unknown, _) => Rest::Body(None),
     }
 }
 
@@ -74,9 +78,8 @@ pub(super) fn prepare_tunnel(headers: &mut HeaderMap) {
 
 fn prepare_fields(headers: &mut HeaderMap) {
     hop_by_hop::strip_connection(headers);
-    // RFC 9110 §6.6.1: whoever has a clock says when it was.
     if !headers.contains_key(DATE)
-        && let Ok(date) = HeaderValue::try_from(HttpDate::from(SystemTime::now()).to_string())
+        && let Ok(date) = HeaderValue::try_from(date::now())
     {
         headers.insert(DATE, date);
     }

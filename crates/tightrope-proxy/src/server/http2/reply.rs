@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::hop_by_hop;
+use crate::{hop_by_hop, server::interim::MAX_WAITING};
 
 /// Shared by the stream, which answers, and whoever has something to say before that.
 pub(in crate::server) struct Reply {
@@ -25,9 +25,6 @@ struct Waiting {
 
 /// Holds a reply open. Dropping it ends what could be said.
 pub(super) struct Held(Arc<Reply>);
-
-/// How much the interim responses to a request may say: they are not worth more.
-const MAX_INTERIM: usize = 16 * 1024;
 
 // === impl Reply ===
 
@@ -68,7 +65,7 @@ impl Held {
     pub(super) fn new(respond: SendResponse<Bytes>) -> Self {
         let waiting = Waiting {
             respond,
-            room: MAX_INTERIM,
+            room: MAX_WAITING,
         };
         Self(Arc::new(Reply {
             waiting: Mutex::new(Some(waiting)),

@@ -20,7 +20,7 @@ use super::{
     reply::Held,
     tunnel::Tunnel,
 };
-use crate::server::{Interim, OnUpgrade, RequestBody, Upgraded, upgrade::Grant};
+use crate::server::{Interim, OnUpgrade, RequestBody, Upgraded, ended::BoxError, upgrade::Grant};
 
 pin_project! {
     /// Answers one request. Dropping it before its end resets the stream.
@@ -75,8 +75,6 @@ pub(super) enum Broken {
     #[error("the client takes nothing of the response")]
     Stalled,
 }
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 // === impl Opened ===
 

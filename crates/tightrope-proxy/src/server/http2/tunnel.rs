@@ -5,9 +5,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::ReadBuf;
+
+use crate::io::take_early;
 
 /// The bytes of a stream, both ways. Dropping it before both have ended resets the stream.
 pub(in crate::server) struct Tunnel {
@@ -37,9 +39,7 @@ impl Tunnel {
                 None => return Poll::Ready(Ok(())),
             }
         }
-        let count = self.early.len().min(buf.remaining());
-        buf.put_slice(&self.early[..count]);
-        self.early.advance(count);
+        let count = take_early(&mut self.early, buf);
         // The client may send as much more as was read.
         let released = self.receive.flow_control().release_capacity(count);
         Poll::Ready(released.map_err(broken))

@@ -1,20 +1,20 @@
 //! Heads of responses, as they go over the wire.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
 };
 use http_body::Body;
-use httpdate::HttpDate;
 use hyper::ext::ReasonPhrase;
 
-use super::ServeError;
 use crate::{
     h1::{Outbox, chunk_size, field, fields, last_chunk, number},
     hop_by_hop::lists,
+    server::{
+        ServeError, date,
+        length::{Extent, extent},
+    },
 };
 
 /// What of a request matters for its response.
@@ -159,10 +159,8 @@ pub(super) fn encode<B: Body>(
             (true, _) => {}
         }
     }
-    // RFC 9110 §6.6.1: whoever has a clock says when it was.
     if !has_date && !is_switch {
-        let date = HttpDate::from(SystemTime::now()).to_string();
-        field(&DATE, date.as_bytes(), out);
+        field(&DATE, date::now().as_bytes(), out);
     }
     out.extend_from_slice(b"\r\n");
     coding
@@ -175,26 +173,15 @@ fn coding<B: Body>(
     asked: Asked,
     out: &mut Vec<u8>,
 ) -> Coding {
-    let status = response.status();
-    if status.is_informational() || status == StatusCode::NO_CONTENT {
-        return Coding::None;
+    let extent = extent(response.status(), asked.is_head, length, response.body());
+    if let (None, Extent::None(Some(told)) | Extent::Length(told)) = (length, extent) {
+        field(&CONTENT_LENGTH, told.to_string().as_bytes(), out);
     }
-    let exact = response.body().size_hint().exact();
-    if asked.is_head || status == StatusCode::NOT_MODIFIED {
-        // RFC 9110 §9.3.2: what it would be for a GET. A body that is left out says nothing of that.
-        if let (None, Some(exact @ 1..)) = (length, exact) {
-            field(&CONTENT_LENGTH, exact.to_string().as_bytes(), out);
-        }
-        return Coding::None;
-    }
-    match (length, exact) {
-        (Some(length), _) => Coding::Length(length),
-        (None, Some(exact)) => {
-            field(&CONTENT_LENGTH, exact.to_string().as_bytes(), out);
-            Coding::Length(exact)
-        }
-        (None, None) if asked.version == Version::HTTP_10 => Coding::Close,
-        (None, None) => {
+    match extent {
+        Extent::None(_) => Coding::None,
+        Extent::Length(length) => Coding::Length(length),
+        Extent::Unknown if asked.version == Version::HTTP_10 => Coding::Close,
+        Extent::Unknown => {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             Coding::Chunked
         }

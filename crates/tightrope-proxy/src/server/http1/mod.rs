@@ -1,4 +1,9 @@
-//! What a connection may be.
+//! HTTP/1.1 with clients.
+
+mod connection;
+mod head;
+mod response;
+mod wire;
 
 use std::time::Duration;
 
@@ -7,16 +12,19 @@ use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
-use super::{Connection, RequestBody, head::Limits};
+pub use self::connection::Http1Connection;
+use self::head::Limits;
+pub(super) use self::wire::Line;
+use super::RequestBody;
 
 /// How HTTP/1.1 is spoken with clients.
 ///
 /// Clients of HTTP/1.0 are answered as well. HTTP/2 is not spoken here.
 #[derive(Clone, Copy, Debug)]
 pub struct Http1 {
-    pub(super) head_timeout: Duration,
-    pub(super) limits: Limits,
-    pub(super) half_close: HalfClose,
+    head_timeout: Duration,
+    limits: Limits,
+    half_close: HalfClose,
 }
 
 /// What a client is that has closed its half of the connection.
@@ -79,13 +87,13 @@ impl Http1 {
     ///
     /// Each request has an [`Interim`](super::Interim) in its extensions, and an [`OnUpgrade`](super::OnUpgrade) where it asks for an
     /// upgrade: a 101 from the service hands the connection to whoever has that.
-    pub fn serve<T, S, B>(&self, io: T, service: S) -> Connection<T, S, B>
+    pub fn serve<T, S, B>(&self, io: T, service: S) -> Http1Connection<T, S, B>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<RequestBody>, Response = Response<B>>,
         B: Body,
     {
-        Connection::new(io, service, *self)
+        Http1Connection::new(io, service, *self)
     }
 }
 

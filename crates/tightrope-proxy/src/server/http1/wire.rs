@@ -7,12 +7,15 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::Buf;
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{HalfClose, RequestBodyError, response};
-use crate::h1::{Outbox, Piece, Position, Reader};
+use super::{HalfClose, response};
+use crate::{
+    h1::{Outbox, Piece, Position, Reader},
+    io::take_early,
+    server::{RequestBodyError, interim::MAX_WAITING},
+};
 
 /// A connection, as it is shared by the task that serves it and who has something of a request.
 pub(super) struct Shared<T> {
@@ -46,7 +49,7 @@ pub(super) enum Incoming {
 }
 
 /// A connection whose kind does not matter.
-pub(super) trait Line: Send + Sync {
+pub(in crate::server) trait Line: Send + Sync {
     /// The next piece of the body of the request.
     fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, RequestBodyError>>;
 
@@ -64,9 +67,6 @@ pub(super) trait Line: Send + Sync {
 
     fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
-
-/// How much of interim responses may wait to be written: they are not worth more.
-const MAX_INTERIM: usize = 16 * 1024;
 
 // === impl Shared ===
 
@@ -110,7 +110,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for Shared<T> {
     fn send_interim(&self, request: u64, status: StatusCode, fields: &HeaderMap) {
         let mut wire = self.lock();
         let may = wire.request == request && !wire.is_answered;
-        if may && wire.outbox.buffered() <= MAX_INTERIM {
+        if may && wire.outbox.buffered() <= MAX_WAITING {
             response::encode_interim(status, fields, wire.outbox.buffer());
             wire.wake();
         }
@@ -122,9 +122,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for Shared<T> {
         if early.is_empty() {
             return Pin::new(&mut wire.io).poll_read(cx, buf);
         }
-        let count = early.len().min(buf.remaining());
-        buf.put_slice(&early[..count]);
-        early.advance(count);
+        take_early(early, buf);
         Poll::Ready(Ok(()))
     }
 

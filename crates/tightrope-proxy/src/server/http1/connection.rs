@@ -1,9 +1,8 @@
-//! One connection.
+//! One connection of HTTP/1.1.
 
 use std::{
     fmt,
     future::Future,
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -16,13 +15,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use super::{
-    Http1, Interim, OnUpgrade, RequestBody, Upgraded,
+    Http1,
     head::{self, Head, Refusal},
     response::{self, Asked, Coding},
-    upgrade::Grant,
     wire::{Incoming, Line, Shared, Wire},
 };
-use crate::{h1::Place, timeout::IdleTimer};
+use crate::{
+    h1::Place,
+    server::{
+        End, Interim, OnUpgrade, RequestBody, ServeError, Upgraded, ended::BoxError, upgrade::Grant,
+    },
+    timeout::IdleTimer,
+};
 
 /// The requests of a connection and their answers, one after the other: a future that is ready when the connection has
 /// ended. The socket is dropped with it, unless an upgrade took it.
@@ -30,7 +34,7 @@ use crate::{h1::Place, timeout::IdleTimer};
 /// # Cancellation
 /// Dropping it closes the connection, and drops the future or the body of the response that is under way.
 #[must_use = "futures do nothing unless polled"]
-pub struct Connection<T, S, B>
+pub struct Http1Connection<T, S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>>,
 {
@@ -69,48 +73,9 @@ enum Over {
     Refused(Refusal),
 }
 
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Nothing is lost when its socket is closed at once, if that was not given to an upgrade.
-    Closed,
-    /// The client may be sending something still, at which a socket that is closed would be reset and the response be
-    /// lost: [`LingeringStream`](crate::LingeringStream) helps.
-    Open,
-}
+// === impl Http1Connection ===
 
-/// Why a connection ended within a response, or before its time.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The response was not written.
-    #[error("the response was not written")]
-    Io(#[from] io::Error),
-    /// The service gave no response.
-    #[error("the service gave no response")]
-    Service(#[source] BoxError),
-    /// The body of the response failed.
-    #[error("the response body failed")]
-    Body(#[source] BoxError),
-    /// The body of the response is not as long as its head says.
-    #[error("the response body is not as long as its Content-Length")]
-    Length,
-    /// The client does not keep to HTTP/2, or says that we do not.
-    #[error("no HTTP/2 can be spoken")]
-    Http2(#[source] BoxError),
-    /// The client of HTTP/2 gave up too many requests.
-    #[error("the client gave up too many requests")]
-    Flood,
-    /// The client of HTTP/2 did not answer a ping.
-    #[error("the client did not answer a ping")]
-    Unanswered,
-}
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-// === impl Connection ===
-
-impl<T, S, B> Connection<T, S, B>
+impl<T, S, B> Http1Connection<T, S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>>,
 {
@@ -136,7 +101,7 @@ where
     }
 }
 
-impl<T, S, B> Connection<T, S, B>
+impl<T, S, B> Http1Connection<T, S, B>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<RequestBody>, Response = Response<B>>,
@@ -247,7 +212,7 @@ where
         };
         let mut request = head.request.map(|()| body);
         if request.version() == Version::HTTP_11 {
-            let interim = Interim::new(line(), wire.request);
+            let interim = Interim::http1(line(), wire.request);
             request.extensions_mut().insert(interim);
         }
         if head.asks_upgrade {
@@ -263,9 +228,10 @@ where
         let mut response = Response::new(RequestBody::empty());
         *response.status_mut() = status;
         self.asked = Asked::NOTHING;
+        // What was under way ends here, with no lock held.
+        self.state = State::Closing;
         let mut wire = self.shared.lock();
         response::encode(&response, &mut self.asked, wire.outbox.buffer());
-        self.state = State::Closing;
     }
 
     /// Ready when the client is gone; sends what is there meanwhile.
@@ -286,7 +252,6 @@ where
         let is_switch = status == StatusCode::SWITCHING_PROTOCOLS && self.grant.is_some();
         if status.is_informational() && !is_switch {
             tracing::warn!(%status, "a service gave an interim response for the response");
-            self.state = State::Head;
             return self.close_with(StatusCode::INTERNAL_SERVER_ERROR);
         }
         if !is_switch {
@@ -362,26 +327,22 @@ where
             wire.waker = None;
             let line = Arc::clone(&self.shared) as Arc<dyn Line>;
             // Nobody may want it any more.
-            let _refused = grant.send(Upgraded::new(line));
+            let _refused = grant.send(Upgraded::http1(line));
             return Poll::Ready(Ok(Some(End::Closed)));
         }
-        self.state = if !self.asked.is_persistent {
-            State::Closing
-        } else if wire.is_read() {
-            State::Head
-        } else if wire.is_being_read() {
+        if self.asked.is_persistent && wire.is_being_read() {
             wire.wait(cx);
             return Poll::Pending;
-        } else if wire.may_be_followed(cx) {
-            State::Head
-        } else {
-            State::Closing
+        }
+        self.state = match self.asked.is_persistent && wire.may_be_followed(cx) {
+            true => State::Head,
+            false => State::Closing,
         };
         Poll::Ready(Ok(None))
     }
 }
 
-impl<T, S, B> Future for Connection<T, S, B>
+impl<T, S, B> Future for Http1Connection<T, S, B>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<RequestBody>, Response = Response<B>>,
@@ -400,17 +361,17 @@ where
 }
 
 // Nothing in it is pinned but what is in boxes.
-impl<T, S, B> Unpin for Connection<T, S, B> where
+impl<T, S, B> Unpin for Http1Connection<T, S, B> where
     S: Service<Request<RequestBody>, Response = Response<B>>
 {
 }
 
-impl<T, S, B> fmt::Debug for Connection<T, S, B>
+impl<T, S, B> fmt::Debug for Http1Connection<T, S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
+        f.debug_struct("Http1Connection")
             .field("config", &self.config)
             .field("is_closing", &self.is_closing)
             .finish_non_exhaustive()
