@@ -57,6 +57,7 @@
 //! | change header fields and paths, redirect to https, limit bodies | [`rewrite`] |
 //! | answer a client when no response came, or with a status of your own | [`respond`] |
 //! | end transfers that are too slow, and clients that do not read | [`MinRate`], [`WriteTimeout`] |
+//! | move long bodies without copying them | [`splice`] |
 //! | close a connection on which the client is still sending, without losing the answer | [`LingeringStream`], [`LingeringClose`] |
 //! | feed outcomes into health and load | [`HttpClassify`] |
 //!
@@ -90,6 +91,7 @@ pub mod respond;
 pub mod rewrite;
 mod route;
 pub mod server;
+pub mod splice;
 mod timeout;
 #[cfg(feature = "tls")]
 mod tls;

@@ -107,7 +107,7 @@ impl<T> LingeringStream<T> {
         self.io.as_ref().expect(KEPT)
     }
 
-    fn inner(&mut self) -> &mut T {
+    pub(crate) fn inner(&mut self) -> &mut T {
         self.io.as_mut().expect(KEPT)
     }
 }

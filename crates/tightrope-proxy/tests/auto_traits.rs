@@ -5,7 +5,7 @@ use tightrope_proxy::{
     ForwardBody, ForwardConfig, ForwardError, HostError, HostPattern, HostPolicy, HttpClassify,
     KeepWarm, LingeringClose, LingeringStream, MinRate, PathPrefix, PatternError, Preamble,
     Protocol, Pseudonym, PseudonymError, RequestError, ResponseFuture, RouteError, Routes,
-    Underscores, Upgrades, WriteTimeout, respond, rewrite, server,
+    Underscores, Upgrades, WriteTimeout, respond, rewrite, server, splice,
 };
 
 fn send<T: Send + Unpin + 'static>() {}
@@ -57,6 +57,8 @@ fn public_types_can_move_between_threads() {
     sync::<server::RequestBodyError>();
     sync::<server::ServeError>();
     sync::<server::Upgraded>();
+    send::<splice::Spliced<ForwardBody>>();
+    sync::<splice::SplicedData>();
     sync::<rewrite::AnswerBody<String>>();
     sync::<rewrite::BodyLimit<()>>();
     sync::<rewrite::BodyLimitError<std::io::Error>>();

@@ -13,6 +13,8 @@ mod regressions;
 mod rewrite;
 mod server;
 mod server_http2;
+#[cfg(target_os = "linux")]
+mod splice;
 mod strict;
 mod support;
 mod timeouts;

@@ -219,7 +219,7 @@ async fn an_answer_says_when_it_was() {
     client.write_all(LAST.as_bytes()).await.unwrap();
     let dated = service_fn(async |_: Request<RequestBody>| {
         let response = Response::builder().header("date", "then");
-        Ok::<_, Infallible>(response.body(Empty::new()).unwrap())
+        Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
     });
     Http1::new().serve(server, dated).await.unwrap();
     let mut answer = String::new();
@@ -229,7 +229,7 @@ async fn an_answer_says_when_it_was() {
     let (mut client, server) = duplex(1024);
     client.write_all(LAST.as_bytes()).await.unwrap();
     let plain = service_fn(async |_: Request<RequestBody>| {
-        Ok::<_, Infallible>(Response::new(Empty::new()))
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     });
     Http1::new().serve(server, plain).await.unwrap();
     let mut answer = String::new();
@@ -308,7 +308,7 @@ async fn a_body_may_be_read_elsewhere_and_after_the_answer() {
             let body = request.into_body().collect().await;
             let _gone = sender.send(body.map(|body| body.to_bytes()).ok());
         });
-        std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::new(
             "early".into(),
         ))))
     });

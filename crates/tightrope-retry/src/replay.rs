@@ -4,10 +4,10 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
@@ -110,16 +110,16 @@ impl<B: Body> Replay<B> {
 
 impl<B> Body for Replay<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data: From<Bytes>> + Unpin,
     B::Error: Into<BoxError>,
 {
-    type Data = Bytes;
+    type Data = B::Data;
     type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         match &mut self.source {
             Source::Once(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Source::Empty => Poll::Ready(None),
@@ -178,14 +178,17 @@ impl<B> fmt::Debug for Replay<B> {
 
 impl<B> Reader<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data: From<Bytes>> + Unpin,
     B::Error: Into<BoxError>,
 {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let state = &mut *self.tape.lock();
         if let Some(piece) = state.pieces.get(self.position) {
             self.position += 1;
-            return Poll::Ready(Some(Ok(piece.clone().into())));
+            return Poll::Ready(Some(Ok(piece.frame())));
         }
         if state.is_over {
             return Poll::Ready(None);
@@ -193,18 +196,23 @@ where
         if self.number != state.readers {
             return Poll::Ready(Some(Err(Superseded.into())));
         }
-        let polled = Pin::new(&mut state.body).poll_frame(cx);
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(None) => state.is_over = true,
-            Poll::Ready(Some(Ok(frame))) => {
-                state.keep(frame);
+        let polled = ready!(Pin::new(&mut state.body).poll_frame(cx));
+        Poll::Ready(match polled {
+            None => {
+                state.is_over = true;
+                None
+            }
+            Some(Ok(frame)) => {
+                let frame = state.keep(frame);
                 self.position = state.pieces.len();
                 state.is_over = state.body.is_end_stream();
+                Some(Ok(frame))
             }
-            Poll::Ready(Some(Err(_))) => state.let_go(),
-        }
-        polled.map_err(Into::into)
+            Some(Err(error)) => {
+                state.let_go();
+                Some(Err(error.into()))
+            }
+        })
     }
 }
 
@@ -218,22 +226,28 @@ impl<B> Tape<B> {
 }
 
 impl<B> State<B> {
-    fn keep(&mut self, frame: &Frame<Bytes>) {
-        let Some(room) = self.room else {
-            return;
-        };
-        let piece = match (frame.data_ref(), frame.trailers_ref()) {
-            (Some(data), _) => Piece::Data(data.clone()),
-            (None, Some(trailers)) => Piece::Trailers(trailers.clone()),
-            (None, None) => return self.let_go(),
-        };
-        match room.checked_sub(piece.len() as usize) {
-            Some(left) => {
-                self.room = Some(left);
-                self.pieces.push(piece);
-            }
-            None => self.let_go(),
+    /// Keeps what is in `frame`, if there is room.
+    fn keep<D: Buf + From<Bytes>>(&mut self, frame: Frame<D>) -> Frame<D> {
+        let length = frame.data_ref().map_or(0, Buf::remaining);
+        let room = self.room.and_then(|room| room.checked_sub(length));
+        if room.is_none() {
+            self.let_go();
+            return frame;
         }
+        let piece = match frame.into_data() {
+            Ok(mut data) => Piece::Data(data.copy_to_bytes(length)),
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => Piece::Trailers(trailers),
+                Err(frame) => {
+                    self.let_go();
+                    return frame;
+                }
+            },
+        };
+        self.room = room;
+        let frame = piece.frame();
+        self.pieces.push(piece);
+        frame
     }
 
     fn let_go(&mut self) {
@@ -252,13 +266,11 @@ impl Piece {
             Self::Trailers(_) => 0,
         }
     }
-}
 
-impl From<Piece> for Frame<Bytes> {
-    fn from(piece: Piece) -> Self {
-        match piece {
-            Piece::Data(data) => Self::data(data),
-            Piece::Trailers(trailers) => Self::trailers(trailers),
+    fn frame<D: From<Bytes>>(&self) -> Frame<D> {
+        match self {
+            Self::Data(data) => Frame::data(data.clone().into()),
+            Self::Trailers(trailers) => Frame::trailers(trailers.clone()),
         }
     }
 }

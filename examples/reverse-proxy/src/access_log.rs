@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::Bytes;
+use bytes::Buf;
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
     header::{HOST, REFERER, USER_AGENT},
@@ -159,18 +159,18 @@ impl<B> LoggedBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for LoggedBody<B> {
-    type Data = Bytes;
+impl<B: Body> Body for LoggedBody<B> {
+    type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let frame = ready!(this.body.poll_frame(context));
         if let (Some(Ok(frame)), Some(line)) = (&frame, this.line) {
-            line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            line.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
         }
         Poll::Ready(frame)
     }

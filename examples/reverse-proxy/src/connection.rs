@@ -16,7 +16,10 @@ use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTI
 use http_body_util::Either;
 use tightrope::{
     forwarded::Peer,
-    proxy::server::{End, Http1, Http2, RequestBody, ServeError},
+    proxy::{
+        server::{End, Http1, Http2, RequestBody, ServeError},
+        splice::Spliced,
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -143,8 +146,9 @@ impl Http {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         conversation: Conversation,
     ) -> Result<End, ServeError> {
-        let service =
-            tower::service_fn(|request: Request<RequestBody>| conversation.answer(request));
+        let service = tower::service_fn(|request: Request<RequestBody>| {
+            conversation.answer(request.map(Spliced::new))
+        });
         let mut connection = self.http1.serve(stream, service);
         // What is answered from `closed` on says that it is the last. A request that is on its way
         // while we close would be lost, so it is waited for.
@@ -161,8 +165,9 @@ impl Http {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         conversation: Conversation,
     ) -> Result<(), ServeError> {
-        let service =
-            tower::service_fn(|request: Request<RequestBody>| conversation.answer(request));
+        let service = tower::service_fn(|request: Request<RequestBody>| {
+            conversation.answer(request.map(Spliced::new))
+        });
         let mut connection = self.http2.serve(stream, service);
         let closed = conversation.close.cancelled();
         if let Some(end) = conversation.serve(&mut connection, closed).await {
@@ -217,7 +222,9 @@ impl Conversation {
             }
         }
         let endpoint = match response.body().get_ref() {
-            Some(Either::Left(body)) if line.is_some() => Some(Arc::clone(body.endpoint())),
+            Some(Either::Left(body)) if line.is_some() => {
+                Some(Arc::clone(body.get_ref().endpoint()))
+            }
             _ => None,
         };
         Ok(LoggedBody::wrap(response, endpoint, line))

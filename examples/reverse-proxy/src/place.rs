@@ -12,7 +12,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, uri::Scheme};
 use http_body_util::{BodyExt, Either, combinators::UnsyncBoxBody};
@@ -26,6 +25,7 @@ use tightrope::{
         respond::{self, Form},
         rewrite::{AnswerBody, BodyLimitLayer, Facts, Headers, Https, LimitedBody, Prefix},
         server::RequestBody,
+        splice::{Spliced, SplicedData},
     },
     upstream::{Failed, Fault},
 };
@@ -38,9 +38,9 @@ use crate::{
 };
 
 /// The body of a response: an endpoint's, a file's, or our own.
-pub(crate) type Body = AnswerBody<Either<ForwardBody, FileBody>>;
+pub(crate) type Body = AnswerBody<Either<Spliced<ForwardBody>, FileBody>>;
 
-type FileBody = UnsyncBoxBody<Bytes, io::Error>;
+type FileBody = UnsyncBoxBody<SplicedData, io::Error>;
 
 /// A response on its way.
 pub(crate) type Answering =
@@ -194,9 +194,7 @@ impl Service<ClientRequest> for Inside {
                         Box::pin(stack.call(request).map(move |result| {
                             Ok(match result {
                                 Ok(response) if is_rewritten => from_endpoint(response),
-                                Ok(response) => {
-                                    response.map(|body| Body::inner(Either::Left(body)))
-                                }
+                                Ok(response) => response.map(forwarded),
                                 Err(error) => failed(&upstream, form, &error),
                             })
                         }))
@@ -211,7 +209,10 @@ impl Service<ClientRequest> for Inside {
                 let files = ServeDir::clone(files);
                 Box::pin(async move {
                     let response = files.oneshot(request).await?;
-                    Ok(response.map(|body| Body::inner(Either::Right(body.boxed_unsync()))))
+                    Ok(response.map(|body| {
+                        let body = body.map_frame(|frame| frame.map_data(SplicedData::from));
+                        Body::inner(Either::Right(body.boxed_unsync()))
+                    }))
                 })
             }
         }
@@ -239,7 +240,10 @@ async fn limited(
     form: Form,
     request: ClientRequest,
 ) -> Result<Response<Body>, Infallible> {
-    let stack = ServiceExt::<Request<LimitedBody<RequestBody>>>::map_response(stack, from_endpoint);
+    let stack = ServiceExt::<Request<LimitedBody<Spliced<RequestBody>>>>::map_response(
+        stack,
+        from_endpoint,
+    );
     let limited = BodyLimitLayer::new(limit).layer(stack);
     Ok(match limited.oneshot(request).await {
         Ok(response) => response,
@@ -265,5 +269,9 @@ fn failed(site: &Site, form: Form, error: &(impl Failed + std::error::Error)) ->
 fn from_endpoint(mut response: Response<ForwardBody>) -> Response<Body> {
     let endpoint = Arc::clone(response.body().endpoint());
     response.extensions_mut().insert(endpoint);
-    response.map(|body| Body::inner(Either::Left(body)))
+    response.map(forwarded)
+}
+
+fn forwarded(body: ForwardBody) -> Body {
+    Body::inner(Either::Left(Spliced::new(body)))
 }

@@ -10,7 +10,7 @@ use tightrope::{
         HealthTask, LiveReports, Observe, ObserveLayer, Probe, SlowStart,
         outlier::{OutlierReports, OutlierTask},
     },
-    proxy::{Forward, HttpClassify, KeepWarm, server::RequestBody},
+    proxy::{Forward, HttpClassify, KeepWarm, server::RequestBody, splice::Spliced},
     retry::{Retry, attempt},
     upstream::{Change, ChangeError, Ejection, Health, Upstream},
 };
@@ -206,4 +206,4 @@ impl<B> tightrope::balance::Describe<Request<B>> for Describe {
 }
 
 /// A request as it comes from a client.
-pub(crate) type ClientRequest = Request<RequestBody>;
+pub(crate) type ClientRequest = Request<Spliced<RequestBody>>;

@@ -21,6 +21,7 @@ use crate::{
     h2::{self, Reader},
     hop_by_hop,
     pool::Open,
+    splice::{Spliced, SplicedData, Takes},
     timeout::{Credit, IdleTimer},
 };
 
@@ -131,7 +132,54 @@ impl Body for ForwardBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ForwardError>>> {
-        let this = &mut *self.state;
+        let frame = self.state.poll_frame(Takes::Bytes, cx);
+        frame.map_ok(|frame| frame.map_data(Bytes::from))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.state.lease.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state.lease {
+            Some(lease) => lease
+                .incoming
+                .left()
+                .map_or_else(SizeHint::new, SizeHint::with_exact),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Body for Spliced<ForwardBody> {
+    type Data = SplicedData;
+    type Error = ForwardError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<SplicedData>, ForwardError>>> {
+        self.body.state.poll_frame(Takes::now(), cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.get_ref().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.get_ref().size_hint()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn poll_frame(
+        &mut self,
+        takes: Takes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<SplicedData>, ForwardError>>> {
+        let this = self;
         if this.lease.is_some() && this.is_late() {
             return Poll::Ready(Some(Err(this.time_out())));
         }
@@ -150,7 +198,7 @@ impl Body for ForwardBody {
         let Some(lease) = &mut this.lease else {
             return Poll::Ready(None);
         };
-        match lease.incoming.poll_piece(cx) {
+        match lease.incoming.poll_piece(takes, cx) {
             Poll::Ready(Ok(Some(Piece::Data(data)))) => {
                 let timer = lease.incoming.timer();
                 if let Some(credit) = &mut this.credit {
@@ -190,24 +238,6 @@ impl Body for ForwardBody {
         }
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.state.lease.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.state.lease {
-            Some(lease) => lease
-                .incoming
-                .left()
-                .map_or_else(SizeHint::new, SizeHint::with_exact),
-            None => SizeHint::with_exact(0),
-        }
-    }
-}
-
-// === impl State ===
-
-impl State {
     /// Some servers do not poll past the last frame of a body whose length they know.
     fn finish_at_end(&mut self) {
         if self
@@ -268,13 +298,19 @@ impl State {
 // === impl Incoming ===
 
 impl Incoming {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, ForwardError>> {
+    fn poll_piece(
+        &mut self,
+        takes: Takes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Piece>, ForwardError>> {
         match self {
             Self::Http1 {
                 connection,
                 position,
                 ..
-            } => connection.poll_piece(position, cx).map_err(Into::into),
+            } => connection
+                .poll_piece(position, takes, cx)
+                .map_err(Into::into),
             Self::Http2(reader) => reader.poll_piece(cx).map_err(|error| {
                 let failure = match h2::failure(&error) {
                     // The response had begun.

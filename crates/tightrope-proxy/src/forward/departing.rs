@@ -2,7 +2,6 @@
 
 use std::{mem, sync::Arc};
 
-use bytes::Bytes;
 use http::{Method, Request, Version, request::Parts};
 use http_body::Body;
 use tightrope_upstream::{Attempt, Endpoint, Patience};
@@ -11,6 +10,7 @@ use crate::{
     ForwardConfig, Preamble,
     error::BoxError,
     forward::{Outgoing, Pace, Upload, head},
+    splice::SplicedData,
     timeout::Credit,
     upgrade::Asked,
 };
@@ -29,7 +29,7 @@ pub(super) struct Departing<B> {
 
 impl<B> Departing<B>
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data: Into<SplicedData>> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     /// `request` as it came in, with the upgrade to `protocol` if there is one.

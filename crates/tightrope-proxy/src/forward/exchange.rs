@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tightrope_upstream::{Endpoint, Failed, Patience, Pick};
@@ -18,6 +17,7 @@ use crate::{
         service::Shared,
     },
     pool::Lent,
+    splice::SplicedData,
     timeout::Waits,
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn exchange<B>(
     mut pick: Pick,
 ) -> impl Future<Output = Result<Response<ForwardBody>, ForwardError>> + Send + 'static
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data: Into<SplicedData>> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let config = &shared.config;
@@ -81,7 +81,7 @@ async fn send<B>(
     patience: Option<&Patience>,
 ) -> Result<Received, ForwardError>
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data: Into<SplicedData>> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let config = &shared.config;

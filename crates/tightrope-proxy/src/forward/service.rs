@@ -6,7 +6,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tightrope_upstream::{Endpoint, Picked, Upstream};
@@ -14,7 +13,7 @@ use tower_service::Service;
 
 use crate::{
     Connections, ForwardBody, ForwardConfig, ForwardError, KeepWarm, ResponseFuture,
-    forward::exchange::exchange, pool::Pool, upgrade::Tunnels,
+    forward::exchange::exchange, pool::Pool, splice::SplicedData, upgrade::Tunnels,
 };
 
 /// Forwards each picked request to its endpoint.
@@ -101,7 +100,7 @@ impl Default for Forward {
 
 impl<B> Service<Picked<Request<B>>> for Forward
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data: Into<SplicedData>> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<ForwardBody>;

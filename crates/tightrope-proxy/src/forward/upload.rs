@@ -19,6 +19,7 @@ use crate::{
     ForwardError,
     error::BoxError,
     hop_by_hop,
+    splice::SplicedData,
     timeout::{Credit, IdleTimer},
 };
 
@@ -59,7 +60,7 @@ trait AnyBody: Any + Send {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+    ) -> Poll<Option<Result<Frame<SplicedData>, BoxError>>>;
 }
 
 /// What the other parts of an exchange know of its upload.
@@ -100,7 +101,7 @@ impl Outgoing {
     /// `body`, within which the client is waited for as `pace` says.
     pub(crate) fn new<B>(body: B, upload: Arc<Upload>, pace: Pace) -> Box<Self>
     where
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data: Into<SplicedData>> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         Box::new(Self {
@@ -141,16 +142,16 @@ impl Outgoing {
 }
 
 impl Body for Outgoing {
-    type Data = Bytes;
+    type Data = SplicedData;
     type Error = UploadError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+    ) -> Poll<Option<Result<Frame<SplicedData>, UploadError>>> {
         match self.first.take().map(|first| *first) {
             None => {}
-            Some(First::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(First::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data.into())))),
             Some(First::End(trailers)) => {
                 self.body = Inner::Empty;
                 let trailers = (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)));
@@ -164,7 +165,7 @@ impl Body for Outgoing {
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(credit) = &mut pace.credit {
-                    credit.earn(frame.data_ref().map_or(0, Bytes::len), idle.waited());
+                    credit.earn(frame.data_ref().map_or(0, SplicedData::len), idle.waited());
                 }
                 idle.progress();
                 upload.turn(Turn::Endpoint);
@@ -210,14 +211,17 @@ impl fmt::Debug for Outgoing {
 
 impl<B> AnyBody for B
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data: Into<SplicedData>> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Body::poll_frame(self, cx).map_err(Into::into)
+    ) -> Poll<Option<Result<Frame<SplicedData>, BoxError>>> {
+        let frame = Body::poll_frame(self, cx);
+        frame
+            .map_ok(|frame| frame.map_data(Into::into))
+            .map_err(Into::into)
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     io::{Io, take_early},
+    splice::Takes,
     timeout::IdleTimer,
 };
 
@@ -167,9 +168,13 @@ impl Connection {
     pub(crate) fn poll_piece(
         &mut self,
         position: &mut Position,
+        takes: Takes,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, ReadError>> {
-        self.reader.poll_piece(&mut self.io, position, cx)
+        match &mut self.io {
+            Side::Both(io) => self.reader.poll_piece(io, position, takes, cx),
+            Side::Reading(io) => self.reader.poll_piece(io, position, takes, cx),
+        }
     }
 
     /// What the connection is after it switched protocols. None while the request still goes out.

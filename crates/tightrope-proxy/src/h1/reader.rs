@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::HeaderMap;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
@@ -18,6 +18,7 @@ use super::{
     framing::take_part,
     head::HeadError,
 };
+use crate::splice::{self, Filled, SplicedData, Takes};
 
 /// Bytes that came and were not taken yet.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Reader {
     pub(crate) bytes: BytesMut,
     /// How much is read at a time.
     step: usize,
+    /// Within a body of which the rest comes in pipes.
+    is_splicing: bool,
 }
 
 /// Where in a body we are.
@@ -38,7 +41,7 @@ pub(crate) enum Position {
 /// A piece of a body.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    Data(Bytes),
+    Data(SplicedData),
     Trailers(HeaderMap),
 }
 
@@ -61,6 +64,9 @@ pub(crate) enum ReadError {
 const MIN_STEP: usize = 8 * 1024;
 const MAX_STEP: usize = 256 * 1024;
 
+/// How much of a body must be to come for pipes to be used: to copy less costs less.
+const MIN_SPLICED: u64 = 128 * 1024;
+
 // === impl Reader ===
 
 impl Reader {
@@ -68,6 +74,7 @@ impl Reader {
         Self {
             bytes: BytesMut::new(),
             step: MIN_STEP,
+            is_splicing: false,
         }
     }
 
@@ -80,25 +87,37 @@ impl Reader {
     }
 
     /// The next piece of a body; none at its end.
-    pub(crate) fn poll_piece<T: AsyncRead + Unpin>(
+    pub(crate) fn poll_piece<T: AsyncRead + Unpin + 'static>(
         &mut self,
         io: &mut T,
         position: &mut Position,
+        takes: Takes,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, ReadError>> {
+        if takes == Takes::Pipes
+            && let Position::Length(left @ 1..) = position
+            && let Some(filled) = ready!(self.poll_fill_pipe(io, *left, cx))?
+        {
+            *left -= filled.len() as u64;
+            self.is_splicing = *left > 0;
+            let data = SplicedData::piped(filled);
+            return Poll::Ready(Ok(Some(Piece::Data(data))));
+        }
         loop {
             match position {
                 Position::Length(0) => return Poll::Ready(Ok(None)),
                 Position::Length(left) if !self.bytes.is_empty() => {
                     let data = take_part(&mut self.bytes, left);
-                    return Poll::Ready(Ok(Some(Piece::Data(data))));
+                    return Poll::Ready(Ok(Some(Piece::Data(data.into()))));
                 }
                 Position::Close if !self.bytes.is_empty() => {
                     let data = self.bytes.split().freeze();
-                    return Poll::Ready(Ok(Some(Piece::Data(data))));
+                    return Poll::Ready(Ok(Some(Piece::Data(data.into()))));
                 }
                 Position::Chunked(chunked) => match chunked.decode(&mut self.bytes)? {
-                    Decoded::Data(data) => return Poll::Ready(Ok(Some(Piece::Data(data)))),
+                    Decoded::Data(data) => {
+                        return Poll::Ready(Ok(Some(Piece::Data(data.into()))));
+                    }
                     Decoded::Trailers(trailers) => {
                         return Poll::Ready(Ok(Some(Piece::Trailers(trailers))));
                     }
@@ -114,6 +133,27 @@ impl Reader {
                 });
             }
         }
+    }
+
+    /// Moves what comes of a body into a pipe, where `left` is worth it; none where bytes are to be read.
+    fn poll_fill_pipe<T: 'static>(
+        &mut self,
+        io: &mut T,
+        left: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Filled>, ReadError>> {
+        if !self.bytes.is_empty() || left < MIN_SPLICED && !self.is_splicing {
+            return Poll::Ready(Ok(None));
+        }
+        let Some(socket) = splice::socket(io) else {
+            return Poll::Ready(Ok(None));
+        };
+        Poll::Ready(match ready!(socket.poll_fill(left, cx)) {
+            Ok(None) => Err(ReadError::Closed),
+            Ok(filled) => Ok(filled),
+            Err(error) if splice::is_refusal(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
     }
 
     /// Reads more; 0 at the end.
@@ -199,9 +239,10 @@ mod tests {
             tokio::spawn(async move { far.write_all(&vec![b'x'; LENGTH]).await.map(|()| far) });
         let mut position = Position::Length(LENGTH as u64);
         let mut most = 0;
-        while let Some(_piece) = poll_fn(|cx| reader.poll_piece(&mut near, &mut position, cx))
-            .await
-            .unwrap()
+        while let Some(_piece) =
+            poll_fn(|cx| reader.poll_piece(&mut near, &mut position, Takes::Bytes, cx))
+                .await
+                .unwrap()
         {
             most = most.max(reader.step);
         }

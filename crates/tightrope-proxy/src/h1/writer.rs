@@ -6,12 +6,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, header, request::Parts};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
 use super::{encode, outbox::Outbox};
-use crate::forward::{First, Outgoing};
+use crate::{
+    forward::{First, Outgoing},
+    splice::Takes,
+};
 
 /// Writes a head and its body, as fast as both sides allow.
 #[derive(Debug)]
@@ -102,15 +106,21 @@ impl Writer {
     }
 
     /// Ready when everything was written and flushed.
-    pub(crate) fn poll<T: AsyncWrite + Unpin>(
+    pub(crate) fn poll<T: AsyncWrite + Unpin + 'static>(
         &mut self,
         io: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), WriteError>> {
+        let takes = Takes::by(io);
         loop {
             // The first piece of a body goes out with the head.
             if !self.outbox.has_data() && self.has_more() {
-                let loaded = self.poll_load(cx)?;
+                // The first piece may have to be given back.
+                let takes = match self.state {
+                    State::New => Takes::Bytes,
+                    State::Written | State::Flushed => takes,
+                };
+                let loaded = takes.ask(|| self.poll_load(cx))?;
                 if loaded.is_pending() && self.outbox.is_empty() {
                     ready!(self.poll_flush(io, cx))?;
                     return Poll::Pending;
@@ -151,9 +161,14 @@ impl Writer {
             }
             Coding::Chunked => encode::chunk_size(data.len(), self.outbox.buffer()),
         }
-        if self.state == State::New {
-            self.first = Some(Box::new(First::Data(data.clone())));
-        }
+        let data = match self.state {
+            State::New => {
+                let data = Bytes::from(data);
+                self.first = Some(Box::new(First::Data(data.clone())));
+                data.into()
+            }
+            State::Written | State::Flushed => data,
+        };
         self.outbox.put(data, self.coding.tail());
         Poll::Ready(Ok(()))
     }
@@ -174,7 +189,7 @@ impl Writer {
         Ok(())
     }
 
-    fn poll_write<T: AsyncWrite + Unpin>(
+    fn poll_write<T: AsyncWrite + Unpin + 'static>(
         &mut self,
         io: &mut T,
         cx: &mut Context<'_>,

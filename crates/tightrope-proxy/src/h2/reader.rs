@@ -70,7 +70,7 @@ impl Reader {
                         *left = left.saturating_sub(data.len() as u64);
                     }
                     if !data.is_empty() {
-                        return Poll::Ready(Ok(Some(Piece::Data(data))));
+                        return Poll::Ready(Ok(Some(Piece::Data(data.into()))));
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(self.ended(error)),

@@ -72,7 +72,7 @@ impl Writer {
                 }
             };
             match frame.into_data() {
-                Ok(data) => self.data = data,
+                Ok(data) => self.data = data.into(),
                 Err(frame) => {
                     let trailers: HeaderMap = frame.into_trailers().unwrap_or_default();
                     self.stream.send_trailers(trailers)?;

@@ -81,19 +81,21 @@ impl<B> From<Text> for AnswerBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
-    type Data = Bytes;
+impl<B: Body<Data: From<Bytes>>> Body for AnswerBody<B> {
+    type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         match self.project().body.project() {
             WhoseProjection::Inner { body } => body.poll_frame(cx),
             WhoseProjection::Own { text } => {
                 let frame = Pin::new(text).poll_frame(cx);
-                frame.map_err(|never| match never {})
+                frame
+                    .map_ok(|frame| frame.map_data(B::Data::from))
+                    .map_err(|never| match never {})
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -177,14 +177,14 @@ where
 
 // === impl LimitedBody ===
 
-impl<B: Body<Data = Bytes>> Body for LimitedBody<B> {
-    type Data = Bytes;
+impl<B: Body> Body for LimitedBody<B> {
+    type Data = B::Data;
     type Error = BodyLimitError<B::Error>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, Self::Error>>> {
         let this = self.project();
         let Some(frame) = ready!(this.body.poll_frame(cx)) else {
             return Poll::Ready(None);
@@ -236,6 +236,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use http_body_util::BodyExt;
     use tower::{ServiceExt, service_fn};
 

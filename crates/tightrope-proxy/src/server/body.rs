@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{http1::Line, http2::Inflow};
-use crate::h1::{Piece, ReadError};
+use crate::{
+    h1::{Piece, ReadError},
+    splice::{Spliced, SplicedData, Takes},
+};
 
 /// The body of a request, as it comes.
 ///
@@ -80,19 +83,17 @@ impl RequestBody {
     }
 }
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+impl RequestBody {
+    fn poll_spliced(
+        &mut self,
+        takes: Takes,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+    ) -> Poll<Option<Result<Frame<SplicedData>, RequestBodyError>>> {
         let Some(coming) = &mut self.coming else {
             return Poll::Ready(None);
         };
         let (piece, may_have_trailers) = match &mut coming.source {
-            Source::Http1(line) => (ready!(line.poll_piece(cx)), false),
+            Source::Http1(line) => (ready!(line.poll_piece(takes, cx)), false),
             Source::Http2(inflow) => {
                 let piece = ready!(inflow.poll_piece(cx));
                 (piece.map_err(Into::into), true)
@@ -115,6 +116,19 @@ impl Body for RequestBody {
         self.coming = None;
         Poll::Ready(frame)
     }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let frame = self.poll_spliced(Takes::Bytes, cx);
+        frame.map_ok(|frame| frame.map_data(Bytes::from))
+    }
 
     fn is_end_stream(&self) -> bool {
         match &self.coming {
@@ -131,6 +145,26 @@ impl Body for RequestBody {
             None => SizeHint::with_exact(0),
             Some(coming) => coming.left.map_or_else(SizeHint::new, SizeHint::with_exact),
         }
+    }
+}
+
+impl Body for Spliced<RequestBody> {
+    type Data = SplicedData;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<SplicedData>, RequestBodyError>>> {
+        self.body.poll_spliced(Takes::now(), cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.get_ref().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.get_ref().size_hint()
     }
 }
 

@@ -78,7 +78,7 @@ impl<T> WriteTimeout<T> {
 }
 
 impl<T: AsyncWrite + Unpin> WriteTimeout<T> {
-    fn poll_within<R>(
+    pub(crate) fn poll_within<R>(
         &mut self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,

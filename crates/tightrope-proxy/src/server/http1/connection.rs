@@ -8,7 +8,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +24,7 @@ use crate::{
     server::{
         End, Interim, OnUpgrade, RequestBody, ServeError, Upgraded, ended::BoxError, upgrade::Grant,
     },
+    splice::SplicedData,
     timeout::IdleTimer,
 };
 
@@ -106,7 +106,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<RequestBody>, Response = Response<B>>,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data: Into<SplicedData>>,
     B::Error: Into<BoxError>,
 {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<End, ServeError>> {
@@ -278,9 +278,12 @@ where
             return Poll::Ready(Ok(None));
         };
         loop {
-            let has_room = self.shared.lock().outbox.has_room();
+            let (has_room, takes) = {
+                let mut wire = self.shared.lock();
+                (wire.outbox.has_room(), wire.takes())
+            };
             let frame = match has_room {
-                true => body.as_mut().poll_frame(cx),
+                true => takes.ask(|| body.as_mut().poll_frame(cx)),
                 false => Poll::Pending,
             };
             let trailers = match frame {
@@ -304,7 +307,7 @@ where
                 Poll::Ready(None) => None,
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
-                        coding.put(data, &mut self.shared.lock().outbox)?;
+                        coding.put(data.into(), &mut self.shared.lock().outbox)?;
                         if !coding.is_over() && !body.is_end_stream() {
                             continue;
                         }
@@ -347,7 +350,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<RequestBody>, Response = Response<B>>,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data: Into<SplicedData>>,
     B::Error: Into<BoxError>,
 {
     type Output = Result<End, ServeError>;

@@ -1,6 +1,5 @@
 //! Heads of responses, as they go over the wire.
 
-use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING},
@@ -15,6 +14,7 @@ use crate::{
         ServeError, date,
         length::{Extent, extent},
     },
+    splice::SplicedData,
 };
 
 /// What of a request matters for its response.
@@ -66,7 +66,7 @@ impl Coding {
     }
 
     /// Adds a piece of the body to what goes out.
-    pub(super) fn put(&mut self, data: Bytes, outbox: &mut Outbox) -> Result<(), ServeError> {
+    pub(super) fn put(&mut self, data: SplicedData, outbox: &mut Outbox) -> Result<(), ServeError> {
         if data.is_empty() {
             return Ok(());
         }

@@ -15,6 +15,7 @@ use crate::{
     h1::{Outbox, Piece, Position, Reader},
     io::take_early,
     server::{RequestBodyError, interim::MAX_WAITING},
+    splice::Takes,
 };
 
 /// A connection, as it is shared by the task that serves it and who has something of a request.
@@ -51,7 +52,11 @@ pub(super) enum Incoming {
 /// A connection whose kind does not matter.
 pub(in crate::server) trait Line: Send + Sync {
     /// The next piece of the body of the request.
-    fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, RequestBodyError>>;
+    fn poll_piece(
+        &self,
+        takes: Takes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Piece>, RequestBodyError>>;
 
     /// Nobody reads the body any more.
     fn abandon(&self);
@@ -94,9 +99,13 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for Shared<T> {
-    fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, RequestBodyError>> {
-        self.lock().poll_piece(cx)
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Line for Shared<T> {
+    fn poll_piece(
+        &self,
+        takes: Takes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Piece>, RequestBodyError>> {
+        self.lock().poll_piece(takes, cx)
     }
 
     fn abandon(&self) {
@@ -176,9 +185,15 @@ impl<T> Wire<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Wire<T> {
+    /// What of a body can be written.
+    pub(super) fn takes(&mut self) -> Takes {
+        Takes::by(&mut self.io)
+    }
+
     fn poll_piece(
         &mut self,
+        takes: Takes,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, RequestBodyError>> {
         if self.is_awaiting_continue && self.reader.bytes.is_empty() && !self.is_answered {
@@ -193,7 +208,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             Incoming::Broken => return Poll::Ready(Err(RequestBodyError::unknown())),
             Incoming::Coming(position) => position,
         };
-        let read = ready!(self.reader.poll_piece(&mut self.io, position, cx));
+        let read = ready!(self.reader.poll_piece(&mut self.io, position, takes, cx));
         let next = match &read {
             Ok(Some(Piece::Data(_))) if !position.is_end() => None,
             Ok(_) => Some(Incoming::Done),
@@ -235,7 +250,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             if !self.is_abandoned || !matches!(self.body, Incoming::Coming(_)) {
                 break;
             }
-            if self.poll_piece(cx).is_pending() {
+            if self.poll_piece(Takes::Bytes, cx).is_pending() {
                 return false;
             }
         }

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     server::{RequestBody, ServeError, ended::BoxError},
+    splice::SplicedData,
     timeout::IdleTimer,
 };
 
@@ -114,7 +115,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<RequestBody>, Response = Response<B>>,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data: Into<SplicedData>>,
     B::Error: Into<BoxError>,
 {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServeError>> {
@@ -243,7 +244,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<RequestBody>, Response = Response<B>>,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data: Into<SplicedData>>,
     B::Error: Into<BoxError>,
 {
     type Output = Result<(), ServeError>;

@@ -55,7 +55,7 @@ impl Inflow {
                     self.body.flow_control().release_capacity(data.len())?;
                     if !data.is_empty() {
                         self.awaiting_continue = None;
-                        return Poll::Ready(Ok(Some(Piece::Data(data))));
+                        return Poll::Ready(Ok(Some(Piece::Data(data.into()))));
                     }
                 }
                 None => self.has_data = false,

@@ -11,7 +11,7 @@ use h2::{Reason, SendStream};
 use http_body::Body;
 
 use super::stream::Broken;
-use crate::{hop_by_hop, timeout::IdleTimer};
+use crate::{hop_by_hop, splice::SplicedData, timeout::IdleTimer};
 
 /// Writes a body as fast as the client allows.
 pub(super) struct Outflow {
@@ -43,7 +43,7 @@ impl Outflow {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Broken>>
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data: Into<SplicedData>>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         loop {
@@ -68,6 +68,7 @@ impl Outflow {
             };
             match frame.into_data() {
                 Ok(data) => {
+                    let data = Bytes::from(data.into());
                     if let Some(left) = &mut self.left {
                         let rest = left.checked_sub(data.len() as u64);
                         *left = rest.ok_or(Broken::Length)?;

@@ -20,7 +20,10 @@ use super::{
     reply::Held,
     tunnel::Tunnel,
 };
-use crate::server::{Interim, OnUpgrade, RequestBody, Upgraded, ended::BoxError, upgrade::Grant};
+use crate::{
+    server::{Interim, OnUpgrade, RequestBody, Upgraded, ended::BoxError, upgrade::Grant},
+    splice::SplicedData,
+};
 
 pin_project! {
     /// Answers one request. Dropping it before its end resets the stream.
@@ -146,7 +149,7 @@ impl<F, B, E> Stream<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data: Into<SplicedData>>,
     B::Error: Into<BoxError>,
 {
     /// The head of the response. Ready where nothing follows it.
@@ -198,7 +201,7 @@ impl<F, B, E> Future for Stream<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data: Into<SplicedData>>,
     B::Error: Into<BoxError>,
 {
     type Output = StreamEnd;
