@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use nix::sys::socket::{setsockopt, sockopt::TcpNoDelay};
 use tightrope::{
     forwarded::{
         Peer, Scheme, Trust,
@@ -131,6 +132,11 @@ async fn accept(
     connections: TaskTracker,
     close: CancellationToken,
 ) {
+    // Those that it accepts have it too. Without it they are only slower.
+    let _slower = setsockopt(&listener, TcpNoDelay, &true);
+    // One of all addresses of the machine cannot say which it was.
+    let local = listener.local_addr().ok();
+    let local = local.filter(|local| !local.ip().is_unspecified());
     loop {
         let accepted = tokio::select! {
             // Who connected before we close would be reset.
@@ -139,8 +145,12 @@ async fn accept(
             () = close.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let serve = serve(stream, peer, Arc::clone(&settings), close.clone());
+            Ok((stream, address)) => {
+                let mut peer = Peer::tcp(address);
+                if let Some(local) = local.or_else(|| stream.local_addr().ok()) {
+                    peer = peer.with_local_addr(local);
+                }
+                let serve = serve(stream, address, peer, Arc::clone(&settings), close.clone());
                 connections.spawn(serve);
             }
             Err(error) => {
@@ -155,15 +165,10 @@ async fn accept(
 async fn serve(
     mut stream: TcpStream,
     address: SocketAddr,
+    peer: Peer,
     settings: Arc<ArcSwap<Settings>>,
     close: CancellationToken,
 ) {
-    // A connection that is reset between here and `accept` fails below.
-    let _without = stream.set_nodelay(true);
-    let mut peer = Peer::tcp(address);
-    if let Ok(local) = stream.local_addr() {
-        peer = peer.with_local_addr(local);
-    }
     // Those of the moment; what follows may be served by others.
     let (http, receiver, tls, handshake, write) = {
         let now = settings.load();
