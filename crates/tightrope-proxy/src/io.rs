@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use http::uri::Scheme;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -15,6 +15,14 @@ use tokio::{
 
 #[cfg(feature = "tls")]
 use crate::{Protocol, tls::Stream};
+
+/// A connection of which some was read already.
+#[derive(Debug)]
+pub(crate) struct Early<T> {
+    pub(crate) io: T,
+    /// What was read.
+    pub(crate) early: BytesMut,
+}
 
 /// A connected socket, or what is spoken on one.
 ///
@@ -28,15 +36,6 @@ pub(crate) enum Io {
     /// Boxed: it is many times as large, and most connections are not.
     #[cfg(feature = "tls")]
     Tls(Box<Stream>),
-}
-
-/// Takes bytes that were read before they were asked for: how many.
-pub(crate) fn take_early(early: &mut impl Buf, buf: &mut ReadBuf<'_>) -> usize {
-    let here = early.chunk();
-    let count = here.len().min(buf.remaining());
-    buf.put_slice(&here[..count]);
-    early.advance(count);
-    count
 }
 
 impl Io {
@@ -125,6 +124,61 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, io => Pin::new(io).poll_shutdown(cx))
+    }
+}
+
+// === impl Early ===
+
+/// Takes bytes that were read before they were asked for: how many.
+pub(crate) fn take_early(early: &mut impl Buf, buf: &mut ReadBuf<'_>) -> usize {
+    let here = early.chunk();
+    let count = here.len().min(buf.remaining());
+    buf.put_slice(&here[..count]);
+    early.advance(count);
+    count
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Early<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        take_early(&mut self.early, buf);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Early<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

@@ -26,7 +26,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
 use crate::{
-    extended_connect::CameAsConnect, h1::Tunnel, hop_by_hop::has_token, pool::Open, server,
+    extended_connect::CameAsConnect,
+    hop_by_hop::has_token,
+    io::{Early, Io},
+    pool::Open,
+    server,
 };
 
 /// Which upgrades are passed on to endpoints.
@@ -146,7 +150,7 @@ impl Tunnels {
     }
 
     /// Joins both sides until they are done, and holds `pick` and the place of the connection as long.
-    pub(crate) fn spawn(&self, asked: Asked, endpoint: Tunnel, mut pick: Pick, open: Open) {
+    pub(crate) fn spawn(&self, asked: Asked, endpoint: Early<Io>, mut pick: Pick, open: Open) {
         // It switched protocols, which was its part.
         pick.set_outcome(Outcome::Success);
         let idle_timeout = self.idle_timeout;
@@ -171,7 +175,7 @@ impl Tunnels {
 
 async fn join(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
-    endpoint: Tunnel,
+    endpoint: Early<Io>,
     idle_timeout: Duration,
 ) -> io::Result<()> {
     let has_moved = Arc::new(AtomicBool::new(false));

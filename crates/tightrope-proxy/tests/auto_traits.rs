@@ -47,6 +47,7 @@ fn public_types_can_move_between_threads() {
     sync::<WriteTimeout<tokio::net::TcpStream>>();
     sync::<respond::Text>();
     sync::<respond::Form>();
+    sync::<server::Detected>();
     sync::<server::End>();
     sync::<server::HalfClose>();
     sync::<server::Http1>();

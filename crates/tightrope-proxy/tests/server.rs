@@ -16,7 +16,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use tightrope_proxy::server::{End, HalfClose, Http1, Interim, OnUpgrade, RequestBody, ServeError};
+use tightrope_proxy::server::{
+    Detected, End, HalfClose, Http1, Interim, OnUpgrade, RequestBody, ServeError, detect,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     sync::{mpsc, oneshot},
@@ -807,4 +809,55 @@ async fn without_a_server_of_ours_interim_answers_are_left_out() {
             .await;
     });
     assert_eq!(response.unwrap().status(), 204);
+}
+
+#[tokio::test]
+async fn what_a_client_speaks_is_told_however_it_comes_and_nothing_is_lost() {
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for (bytes, is_http2) in [
+        (PREFACE.to_owned(), true),
+        (format!("{PREFACE}and frames"), true),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\rx".to_owned(), false),
+        ("PRI * HTTP/1.1\r\nhost: a.test\r\n\r\n".to_owned(), false),
+        ("PRI *".to_owned(), false),
+        ("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n".to_owned(), false),
+        ("\0".to_owned(), false),
+        (String::new(), false),
+    ] {
+        for at_once in [1, 5, 100] {
+            let (mut client, mut socket) = duplex(at_once);
+            let bytes = bytes.clone();
+            let sent = bytes.clone();
+            let send = tokio::spawn(async move {
+                client.write_all(sent.as_bytes()).await.unwrap();
+                client.shutdown().await.unwrap();
+                client
+            });
+            let read = match detect(&mut socket).await.unwrap() {
+                Detected::Http1(read) if !is_http2 => read,
+                Detected::Http2(read) if is_http2 => read,
+                other => panic!("{bytes:?} is {other:?}"),
+            };
+            let mut all = read.to_vec();
+            socket.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, bytes.as_bytes());
+            send.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_is_served() {
+    let request = "GET /a HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n";
+    for before in [0, 1, 20, request.len()] {
+        let (mut client, socket) = duplex(1024);
+        let (read, rest) = request.as_bytes().split_at(before);
+        client.write_all(rest).await.unwrap();
+        let served = Http1::new().serve_read(socket, read.into(), service_fn(echo));
+        let mut answer = String::new();
+        let (end, read) = tokio::join!(served, client.read_to_string(&mut answer));
+        assert_eq!(end.unwrap(), End::Closed);
+        read.unwrap();
+        assert!(answer.ends_with("\r\n\r\n/a"), "{answer}");
+    }
 }

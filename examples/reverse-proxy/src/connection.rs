@@ -12,12 +12,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::BytesMut;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION};
 use http_body_util::Either;
 use tightrope::{
     forwarded::Peer,
     proxy::{
-        server::{End, Http1, Http2, RequestBody, ServeError},
+        server::{Detected, End, Http1, Http2, RequestBody, ServeError, detect},
         splice::Spliced,
     },
 };
@@ -41,13 +42,6 @@ pub(crate) struct Http {
     last_request: Duration,
 }
 
-/// What is spoken on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
-}
-
 /// A connection, as its requests know it.
 pub(crate) struct Conversation {
     pub(crate) settings: Arc<ArcSwap<Settings>>,
@@ -57,13 +51,6 @@ pub(crate) struct Conversation {
     /// No more connections are accepted where this one was.
     pub(crate) close: CancellationToken,
 }
-
-/// What a client of HTTP/2 begins with (RFC 9113 §3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long to wait for the rest of a preface of which a part came. Clients send it whole, and so
-/// it mostly arrives.
-const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 
 // === impl Http ===
 
@@ -92,22 +79,9 @@ impl Http {
         }
     }
 
-    /// What a client speaks on `stream`, of which nothing is taken.
-    ///
-    /// Costs one look at what came, without which no request could be read either. The client has
-    /// as long for it as for a request's head.
-    pub(crate) async fn detect(&self, stream: &TcpStream) -> io::Result<Protocol> {
-        let told = timeout(self.request_head, async {
-            let mut first = [0; PREFACE.len()];
-            loop {
-                let count = stream.peek(&mut first).await?;
-                match Protocol::of(&first[..count]) {
-                    Some(protocol) => return Ok(protocol),
-                    None => sleep(PREFACE_PAUSE).await,
-                }
-            }
-        });
-        told.await?
+    /// What a client speaks on `stream`. It has as long for that as for a request's head.
+    pub(crate) async fn detect(&self, stream: &mut TcpStream) -> io::Result<Detected> {
+        timeout(self.request_head, detect(stream)).await?
     }
 
     /// Resolves when a connection that is not yet one of HTTP need not be waited for any more.
@@ -116,19 +90,19 @@ impl Http {
         sleep(self.last_request).await;
     }
 
-    /// Answers requests until the client or we have had enough, and drops the stream.
+    /// Answers requests until the client or we have had enough, and drops the stream, of which some was read.
     pub(crate) async fn converse(
         &self,
-        protocol: Protocol,
+        detected: Detected,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         conversation: Conversation,
     ) -> End {
         let address = conversation.address;
-        let ended = match protocol {
-            Protocol::Http1 => self.converse_http1(stream, conversation).await,
+        let ended = match detected {
+            Detected::Http1(read) => self.converse_http1(stream, read, conversation).await,
             // Whether the client is still sending is not known.
-            Protocol::Http2 => {
-                let ended = Box::pin(self.converse_http2(stream, conversation)).await;
+            Detected::Http2(read) => {
+                let ended = Box::pin(self.converse_http2(stream, read, conversation)).await;
                 ended.map(|()| End::Open)
             }
         };
@@ -144,12 +118,13 @@ impl Http {
     async fn converse_http1(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        read: BytesMut,
         conversation: Conversation,
     ) -> Result<End, ServeError> {
         let service = tower::service_fn(|request: Request<RequestBody>| {
             conversation.answer(request.map(Spliced::new))
         });
-        let mut connection = self.http1.serve(stream, service);
+        let mut connection = self.http1.serve_read(stream, read, service);
         // What is answered from `closed` on says that it is the last. A request that is on its way
         // while we close would be lost, so it is waited for.
         let closed = self.closed(&conversation.close);
@@ -163,12 +138,13 @@ impl Http {
     async fn converse_http2(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        read: BytesMut,
         conversation: Conversation,
     ) -> Result<(), ServeError> {
         let service = tower::service_fn(|request: Request<RequestBody>| {
             conversation.answer(request.map(Spliced::new))
         });
-        let mut connection = self.http2.serve(stream, service);
+        let mut connection = self.http2.serve_read(stream, read, service);
         let closed = conversation.close.cancelled();
         if let Some(end) = conversation.serve(&mut connection, closed).await {
             return end;
@@ -228,20 +204,5 @@ impl Conversation {
             _ => None,
         };
         Ok(LoggedBody::wrap(response, endpoint, line))
-    }
-}
-
-// === impl Protocol ===
-
-impl Protocol {
-    /// What begins with `bytes`; none where it could be both.
-    fn of(bytes: &[u8]) -> Option<Self> {
-        match PREFACE.strip_prefix(bytes) {
-            Some([]) => Some(Self::Http2),
-            // The client closed before it said anything.
-            Some(_) if bytes.is_empty() => Some(Self::Http1),
-            Some(_) => None,
-            None => Some(Self::Http1),
-        }
     }
 }

@@ -9,13 +9,17 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::BytesMut;
 use nix::sys::socket::{setsockopt, sockopt::TcpNoDelay};
 use tightrope::{
     forwarded::{
         Peer, Scheme, Trust,
         proxy_protocol::{ReceiveError, Receiver},
     },
-    proxy::{ExtendedConnect, ExtendedConnectLayer, LingeringStream, WriteTimeout, server::End},
+    proxy::{
+        ExtendedConnect, ExtendedConnectLayer, LingeringStream, WriteTimeout,
+        server::{Detected, End},
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -32,7 +36,7 @@ use tower::Layer;
 use crate::{
     access_log::AccessLog,
     config::{Config, Listener},
-    connection::{Conversation, Http, Protocol},
+    connection::{Conversation, Http},
     frontend::Frontend,
     workers::Workers,
 };
@@ -202,17 +206,17 @@ async fn serve(
         close: close.clone(),
     };
     let Some(tls) = tls else {
-        let protocol = tokio::select! {
+        let detected = tokio::select! {
             biased;
-            protocol = http.detect(&stream) => protocol,
+            detected = http.detect(&mut stream) => detected,
             () = http.closed(&close) => return,
         };
-        match protocol {
-            Ok(protocol) => {
+        match detected {
+            Ok(detected) => {
                 let (stream, linger) = LingeringStream::new(stream);
                 let stream = WriteTimeout::new(stream, write);
                 let conversation = conversation(peer);
-                let end = Box::pin(http.converse(protocol, stream, conversation)).await;
+                let end = Box::pin(http.converse(detected, stream, conversation)).await;
                 if end == End::Open {
                     linger.linger().await;
                 }
@@ -231,12 +235,12 @@ async fn serve(
     let end = match accepted {
         Ok(Ok(stream)) => {
             // RFC 9113 §3.2: over TLS HTTP/2 is agreed on by ALPN, and not otherwise.
-            let protocol = match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => Protocol::Http2,
-                _ => Protocol::Http1,
+            let detected = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Detected::Http2(BytesMut::new()),
+                _ => Detected::Http1(BytesMut::new()),
             };
             let peer = peer.with_scheme(Scheme::Https);
-            Box::pin(http.converse(protocol, stream, conversation(peer))).await
+            Box::pin(http.converse(detected, stream, conversation(peer))).await
         }
         Ok(Err(error)) => {
             tracing::debug!(peer = %address, %error, "no TLS was spoken");

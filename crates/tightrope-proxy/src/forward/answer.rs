@@ -14,8 +14,9 @@ use crate::{
         head, http1, http2,
         service::Shared,
     },
-    h1::{Connection, Framing, FramingError, Position, Tunnel, Writer},
+    h1::{Connection, Framing, FramingError, Position, Writer},
     h2,
+    io::{Early, Io},
     pool::Open,
     upgrade::Asked,
 };
@@ -42,7 +43,7 @@ pub(super) enum Answer {
     Switch {
         response: Response<()>,
         asked: Asked,
-        tunnel: Tunnel,
+        tunnel: Early<Io>,
         open: Open,
     },
 }

@@ -6,10 +6,9 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::BytesMut;
 use http::Response;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf, split},
+    io::{AsyncRead, ReadBuf, ReadHalf, WriteHalf, split},
     time::Instant,
 };
 
@@ -21,7 +20,7 @@ use super::{
     writer::WriteError,
 };
 use crate::{
-    io::{Io, take_early},
+    io::{Early, Io},
     splice::Takes,
     timeout::IdleTimer,
 };
@@ -51,13 +50,6 @@ enum Side {
     Both(Io),
     /// The other half still writes.
     Reading(ReadHalf<Io>),
-}
-
-/// A connection that speaks something else now, and what was read of that already.
-#[derive(Debug)]
-pub(crate) struct Tunnel {
-    io: Io,
-    read: BytesMut,
 }
 
 /// The longest head that is read.
@@ -178,11 +170,11 @@ impl Connection {
     }
 
     /// What the connection is after it switched protocols. None while the request still goes out.
-    pub(crate) fn into_tunnel(self) -> Option<Tunnel> {
+    pub(crate) fn into_tunnel(self) -> Option<Early<Io>> {
         match self.io {
-            Side::Both(io) => Some(Tunnel {
+            Side::Both(io) => Some(Early {
                 io,
-                read: self.reader.bytes,
+                early: self.reader.bytes,
             }),
             Side::Reading(_) => None,
         }
@@ -201,39 +193,5 @@ impl AsyncRead for Side {
             Self::Both(io) => Pin::new(io).poll_read(cx, buf),
             Self::Reading(io) => Pin::new(io).poll_read(cx, buf),
         }
-    }
-}
-
-// === impl Tunnel ===
-
-impl AsyncRead for Tunnel {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        take_early(&mut self.read, buf);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Tunnel {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

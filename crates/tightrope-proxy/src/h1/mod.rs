@@ -17,7 +17,7 @@ mod writer;
 
 pub(crate) use self::{
     chunked::Chunked,
-    connection::{Connection, Tunnel},
+    connection::Connection,
     encode::{chunk_size, field, fields, last_chunk},
     framing::{Framing, FramingError, number},
     head::{Place, ends_lines_whole, place_of},

@@ -71,8 +71,13 @@ const MIN_SPLICED: u64 = 128 * 1024;
 
 impl Reader {
     pub(crate) fn new() -> Self {
+        Self::after(BytesMut::new())
+    }
+
+    /// With what was read already.
+    pub(crate) const fn after(bytes: BytesMut) -> Self {
         Self {
-            bytes: BytesMut::new(),
+            bytes,
             step: MIN_STEP,
             is_splicing: false,
         }

@@ -3,7 +3,7 @@
 //! [`Http1`] answers the requests of a connection by a service. It reads strictly: what two servers could read in two
 //! ways is refused with 400 and never reaches the service. It reads and writes on the task of the connection, without
 //! channels, and a connection on which nothing happens holds no buffer. [`Http2`] does the same for connections of HTTP/2,
-//! with a budget for all that a client may ask of one.
+//! with a budget for all that a client may ask of one. [`detect`] tells which of them a client speaks.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -34,6 +34,7 @@
 
 mod body;
 mod date;
+mod detect;
 mod ended;
 mod http1;
 mod http2;
@@ -43,6 +44,7 @@ mod upgrade;
 
 pub use self::{
     body::{RequestBody, RequestBodyError},
+    detect::{Detected, detect},
     ended::{End, ServeError},
     http1::{HalfClose, Http1, Http1Connection},
     http2::{Http2, Http2Connection},

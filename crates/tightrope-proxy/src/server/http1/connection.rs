@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -79,9 +80,9 @@ impl<T, S, B> Http1Connection<T, S, B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>>,
 {
-    pub(super) fn new(io: T, service: S, config: Http1) -> Self {
+    pub(super) fn new(io: T, read: BytesMut, service: S, config: Http1) -> Self {
         Self {
-            shared: Arc::new(Shared::new(io)),
+            shared: Arc::new(Shared::new(io, read)),
             service,
             config,
             state: State::Head,

@@ -7,6 +7,7 @@ mod wire;
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -93,7 +94,17 @@ impl Http1 {
         S: Service<Request<RequestBody>, Response = Response<B>>,
         B: Body,
     {
-        Http1Connection::new(io, service, *self)
+        self.serve_read(io, BytesMut::new(), service)
+    }
+
+    /// As [`serve`](Self::serve) does, where some of the connection was read before, as by [`detect`](super::detect).
+    pub fn serve_read<T, S, B>(&self, io: T, read: BytesMut, service: S) -> Http1Connection<T, S, B>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Service<Request<RequestBody>, Response = Response<B>>,
+        B: Body,
+    {
+        Http1Connection::new(io, read, service, *self)
     }
 }
 

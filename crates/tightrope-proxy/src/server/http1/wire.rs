@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -76,10 +77,10 @@ pub(in crate::server) trait Line: Send + Sync {
 // === impl Shared ===
 
 impl<T> Shared<T> {
-    pub(super) fn new(io: T) -> Self {
+    pub(super) fn new(io: T, read: BytesMut) -> Self {
         let wire = Wire {
             io,
-            reader: Reader::new(),
+            reader: Reader::after(read),
             outbox: Outbox::default(),
             body: Incoming::Done,
             is_awaiting_continue: false,

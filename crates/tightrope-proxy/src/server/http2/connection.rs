@@ -25,6 +25,7 @@ use super::{
     stream::{Opened, Stream, StreamEnd},
 };
 use crate::{
+    io::Early,
     server::{RequestBody, ServeError, ended::BoxError},
     splice::SplicedData,
     timeout::IdleTimer,
@@ -58,8 +59,8 @@ where
 }
 
 enum Wire<T> {
-    Opening(Handshake<T, Bytes>),
-    Open(Connection<T, Bytes>),
+    Opening(Handshake<Early<T>, Bytes>),
+    Open(Connection<Early<T>, Bytes>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<RequestBody>, Response = Response<B>>,
 {
-    pub(super) fn new(io: T, service: S, config: Http2) -> Self {
+    pub(super) fn new(io: Early<T>, service: S, config: Http2) -> Self {
         Self {
             wire: Wire::Opening(config.h2.handshake(io)),
             service,

@@ -12,6 +12,7 @@ mod tunnel;
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,10 +21,11 @@ use tower_service::Service;
 pub use self::connection::Http2Connection;
 pub(super) use self::{inflow::Inflow, reply::Reply, tunnel::Tunnel};
 use super::RequestBody;
+use crate::io::Early;
 
 /// How HTTP/2 is spoken with clients, and what they may ask of a connection.
 ///
-/// The client begins with HTTP/2: what tells that from HTTP/1.1, ALPN or a look at the first bytes, comes before this.
+/// The client begins with HTTP/2: what tells that from HTTP/1.1, ALPN or [`detect`](super::detect), comes before this.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -202,7 +204,17 @@ impl Http2 {
         S: Service<Request<RequestBody>, Response = Response<B>>,
         B: Body,
     {
-        Http2Connection::new(io, service, self.clone())
+        self.serve_read(io, BytesMut::new(), service)
+    }
+
+    /// As [`serve`](Self::serve) does, where some of the connection was read before, as by [`detect`](super::detect).
+    pub fn serve_read<T, S, B>(&self, io: T, read: BytesMut, service: S) -> Http2Connection<T, S, B>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+        S: Service<Request<RequestBody>, Response = Response<B>>,
+        B: Body,
+    {
+        Http2Connection::new(Early { io, early: read }, service, self.clone())
     }
 }
 
