@@ -17,6 +17,10 @@
 //! Limits and timeouts of tower go around the whole stack. What they cut is dropped, and a drop gives
 //! the place back: no layer needs to know.
 //!
+//! Long bodies can go from socket to socket without being copied, through all of these layers, where
+//! [`proxy::server`](crate::proxy::server) stands in front:
+//! [`Spliced`](crate::proxy::splice::Spliced) around the bodies of both directions asks for that.
+//!
 //! ```
 //! use http::Request;
 //! use http_body_util::Empty;
