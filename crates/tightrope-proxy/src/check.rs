@@ -83,11 +83,10 @@ pub fn check_request<B>(request: &Request<B>) -> Result<(), RequestError> {
 
 fn check_target(method: &Method, target: &http::Uri) -> Result<(), RequestError> {
     let holds = match (target.scheme_str(), target.authority()) {
-        // RFC 9112 §3.2.4: the asterisk form is for OPTIONS only.
-        (None, None) => {
+        (None, None) | (Some("http" | "https"), Some(_)) => {
+            // RFC 9112 §3.2.4: the asterisk form is for OPTIONS only. Over HTTP/2 it has an authority.
             target.path().starts_with('/') || (target.path() == "*" && method == Method::OPTIONS)
         }
-        (Some("http" | "https"), Some(_)) => true,
         // The authority form is for CONNECT only.
         _ => false,
     };
@@ -173,6 +172,8 @@ pub(crate) fn max_forwards(headers: &HeaderMap) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use http::Uri;
+
     use super::*;
 
     fn check(
@@ -253,6 +254,18 @@ mod tests {
             check("CONNECT", "a:22", Version::HTTP_11, &host),
             Err(RequestError::Connect)
         );
+    }
+
+    #[test]
+    fn the_asterisk_of_http_2_is_for_options_only() {
+        let at = |method| {
+            let target = Uri::builder().scheme("http").authority("a.test");
+            let request = Request::builder().method(method).version(Version::HTTP_2);
+            let request = request.uri(target.path_and_query("*").build().unwrap());
+            check_request(&request.body(()).unwrap())
+        };
+        assert_eq!(at("OPTIONS"), Ok(()));
+        assert_eq!(at("GET"), Err(RequestError::InvalidTarget));
     }
 
     #[test]

@@ -437,3 +437,15 @@ async fn a_service_that_is_not_ready_is_waited_for() {
     assert_eq!(begun.elapsed(), Duration::from_secs(5));
     assert_eq!(soon(read(response.into_body())).await.unwrap().0, "late");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_the_method_cannot_have_is_refused() {
+    let mut talk = talk(&Http2::new(), async |_| Ok(text("fine"))).await;
+    for (method, status) in [("OPTIONS", 200), ("GET", 400), ("HEAD", 400)] {
+        let target = http::Uri::builder().scheme("http").authority("a.test");
+        let target = target.path_and_query("*").build().unwrap();
+        let request = Request::builder().method(method).uri(target);
+        let response = soon(talk.ask(request.body(()).unwrap())).await.unwrap();
+        assert_eq!(response.status(), status, "{method}");
+    }
+}

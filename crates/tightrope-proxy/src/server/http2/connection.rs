@@ -21,6 +21,7 @@ use tower_service::Service;
 use super::{
     Http2,
     crowd::{Crowd, Turn},
+    head,
     pings::Pings,
     stream::{Opened, Stream, StreamEnd},
 };
@@ -188,10 +189,16 @@ where
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.begun += 1;
         self.idle.progress();
-        let is_too_large = request.headers().len() > self.config.max_fields;
+        let refusal = if request.headers().len() > self.config.max_fields {
+            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        } else if !head::has_valid_target(&request) {
+            Some(StatusCode::BAD_REQUEST)
+        } else {
+            None
+        };
         let (request, opened) = Opened::new(request, respond);
-        if is_too_large {
-            return opened.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        if let Some(status) = refusal {
+            return opened.refuse(status);
         }
         let answer = self.service.call(request);
         let stream = opened.answer(answer, self.config.write_timeout);

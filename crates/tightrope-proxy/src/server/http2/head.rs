@@ -1,7 +1,8 @@
 //! Heads of requests and responses, as HTTP/2 has them.
 
+use h2::ext::Protocol;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, DATE, EXPECT},
 };
 use http_body::Body;
@@ -24,6 +25,19 @@ pub(super) enum Rest {
     Body(Option<u64>),
     /// A body that is not there, although the head has a length.
     Missing,
+}
+
+/// Whether the target is one that the method may have (RFC 9113 §8.3.1, §8.5). `h2` looks at what is there, not at what
+/// is missing.
+pub(super) fn has_valid_target<B>(request: &Request<B>) -> bool {
+    let is_tunnel = *request.method() == Method::CONNECT;
+    match request.uri().path() {
+        _ if is_tunnel && request.extensions().get::<Protocol>().is_none() => {
+            request.uri().authority().is_some()
+        }
+        "*" => *request.method() == Method::OPTIONS,
+        path => path.starts_with('/'),
+    }
 }
 
 /// How long the body of a request says that it is. `h2` holds it to that.
