@@ -4,13 +4,16 @@
 
 use std::path::Path;
 
-use crate::reference::{patterns, rules, server, template};
+use crate::reference::{patterns, rules, server, server_http2, template};
 
 #[test]
 fn inputs_found_by_fuzzing_stay_fixed() {
     replay("proxy_patterns", patterns::check);
     replay("proxy_rules", rules::check);
     replay("proxy_server", server::check);
+    replay("proxy_server_http2", |input| {
+        eprintln!("{:?}", server_http2::check(input));
+    });
     replay("proxy_template", template::check);
 }
 
