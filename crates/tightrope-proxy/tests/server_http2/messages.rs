@@ -449,3 +449,17 @@ async fn a_target_that_the_method_cannot_have_is_refused() {
         assert_eq!(response.status(), status, "{method}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_is_not_one_number_is_refused() {
+    let mut talk = talk(&Http2::new(), async |_| Ok(text("fine"))).await;
+    for (lengths, status) in [(&["0"][..], 200), (&[""], 400), (&["0", "0"], 400)] {
+        let mut request = post("/");
+        for length in lengths {
+            let length = length.parse().unwrap();
+            request.headers_mut().append("content-length", length);
+        }
+        let response = soon(talk.ask(request)).await.unwrap();
+        assert_eq!(response.status(), status, "{lengths:?}");
+    }
+}

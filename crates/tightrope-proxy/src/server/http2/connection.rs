@@ -191,7 +191,7 @@ where
         self.idle.progress();
         let refusal = if request.headers().len() > self.config.max_fields {
             Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-        } else if !head::has_valid_target(&request) {
+        } else if !head::has_valid_target(&request) || !head::has_valid_length(&request) {
             Some(StatusCode::BAD_REQUEST)
         } else {
             None

@@ -40,11 +40,16 @@ pub(super) fn has_valid_target<B>(request: &Request<B>) -> bool {
     }
 }
 
+/// Whether the length of the body is one number, if there is any. `h2` takes an empty one for zero, and two that are equal.
+pub(super) fn has_valid_length<B>(request: &Request<B>) -> bool {
+    let mut lengths = request.headers().get_all(CONTENT_LENGTH).iter();
+    let is_number = |length: &HeaderValue| number(length.as_bytes()).is_some();
+    lengths.next().is_none_or(is_number) && lengths.next().is_none()
+}
+
 /// How long the body of a request says that it is. `h2` holds it to that.
 pub(super) fn length<B>(request: &Request<B>) -> Option<u64> {
-    let mut lengths = request.headers().get_all(CONTENT_LENGTH).iter();
-    let length = number(lengths.next()?.as_bytes());
-    length.filter(|_| lengths.all(|other| number(other.as_bytes()) == length))
+    number(request.headers().get(CONTENT_LENGTH)?.as_bytes())
 }
 
 /// Whether the client sends its body once it is told to.

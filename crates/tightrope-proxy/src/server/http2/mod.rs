@@ -195,7 +195,8 @@ impl Http2 {
 
     /// Answers the requests that come over `io` by `service`, side by side.
     ///
-    /// A request without a target, or with one that its method cannot have, is answered with 400 and never reaches the service.
+    /// A request without a target, with one that its method cannot have, or with a Content-Length that is not one number, is
+    /// answered with 400 and never reaches the service.
     ///
     /// Each request has an [`Interim`](super::Interim) in its extensions. A `CONNECT` has an [`OnUpgrade`](super::OnUpgrade), and
     /// the `h2::ext::Protocol` that it names: a 2xx from the service hands the stream to whoever has that. An error of the
