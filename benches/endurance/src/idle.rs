@@ -8,7 +8,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{PROXY, program::Program};
+use crate::{PROXY, memory::Each, program::Program};
 
 const REQUEST: &[u8] =
     b"GET /small HTTP/1.1\r\nhost: a.test\r\nuser-agent: endurance\r\naccept: */*\r\n\r\n";
@@ -20,8 +20,8 @@ const WARM: usize = 200;
 /// Until whatever is given back after a while is.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Prints what `count` of them take.
-pub(crate) async fn measure(program: &Program, count: usize) -> io::Result<()> {
+/// Prints what `count` of them take, and returns the last figure.
+pub(crate) async fn measure(program: &Program, count: usize) -> io::Result<Each> {
     for _ in 0..WARM {
         ask(&mut TcpStream::connect(PROXY).await?).await?;
     }
@@ -38,11 +38,10 @@ pub(crate) async fn measure(program: &Program, count: usize) -> io::Result<()> {
         sleep(SETTLE).await;
         after.push(program.resident()?);
     }
-    let each = after.iter().map(|after| kib_each(*after, before, count));
-    let each: Vec<_> = each.collect();
     eprintln!("{count} idle connections: {before} KiB before, {after:?} KiB after 3, 6 and 9 s");
-    eprintln!("  each: {} KiB; {files} files open", each.join(", "));
-    Ok(())
+    let each = Each::new(after.last().copied().unwrap_or_default(), before, count);
+    eprintln!("  each: {each} KiB; {files} files open");
+    Ok(each)
 }
 
 /// Gets a small answer.
@@ -55,10 +54,4 @@ pub(crate) async fn ask(stream: &mut TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// How much more `after` is than `before`, divided by `count`.
-pub(crate) fn kib_each(after: u64, before: u64, count: usize) -> String {
-    let bytes = after.saturating_sub(before) * 1024 / count as u64;
-    format!("{}.{:02}", bytes / 1024, bytes % 1024 * 100 / 1024)
 }

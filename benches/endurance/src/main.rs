@@ -6,10 +6,12 @@
 //! ```
 //!
 //! The proxy is a process of its own, which must listen on 127.0.0.1:25100 and forward to ports 25102 and
-//! 25103 of it; any will do for `memory`. `soak` asks 127.0.0.1:25101 for `/state`. For Linux: the figures are those
-//! of `/proc`.
+//! 25103 of it. `soak` asks 127.0.0.1:25101 for `/state`. Any proxy will do for `memory`, which measures others beside it
+//! (`--peer`): configurations of some are in `benches/endurance/peers`. HTTP/2 may have port 25104 to itself. For Linux:
+//! the figures are those of `/proc`.
 
 mod idle;
+mod memory;
 mod origin;
 mod program;
 mod slow;
@@ -19,7 +21,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-use crate::program::Program;
+use crate::{memory::Proxy, program::Program};
 
 /// Measures a reverse proxy that it starts.
 #[derive(Debug, Parser)]
@@ -38,6 +40,9 @@ enum What {
         /// Readers that are slow
         #[arg(long, default_value_t = 1_000)]
         slow: usize,
+        /// Another proxy, measured in the same way: NAME=COMMAND, split at spaces
+        #[arg(long = "peer", value_name = "NAME=COMMAND")]
+        peers: Vec<Proxy>,
         /// The proxy and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
@@ -54,6 +59,8 @@ enum What {
 
 /// Where the proxy listens.
 const PROXY: SocketAddr = local(25_100);
+/// Where it speaks HTTP/2, if that is elsewhere.
+const PROXY_HTTP2: SocketAddr = local(25_104);
 const ADMIN: SocketAddr = local(25_101);
 const ORIGINS: [SocketAddr; 2] = [local(25_102), local(25_103)];
 
@@ -68,16 +75,12 @@ async fn main() -> io::Result<()> {
         What::Memory {
             idle,
             slow,
+            peers,
             command,
         } => {
             let _origins = ORIGINS.map(origin::start);
-            idle::measure(&Program::start(&command).await?, idle).await?;
-            let protocols = [slow::Protocol::Http1, slow::Protocol::Http2];
-            for protocol in protocols {
-                // Another process: what the one before it keeps is not to be used again.
-                slow::measure(&Program::start(&command).await?, slow, protocol).await?;
-            }
-            Ok(())
+            let proxies = [vec![Proxy::new(command)], peers].concat();
+            memory::run(&proxies, idle, slow).await
         }
         What::Soak { seconds, command } => {
             let program = Program::start(&command).await?;

@@ -12,7 +12,7 @@ use nix::{
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::PROXY;
@@ -22,6 +22,9 @@ use crate::PROXY;
 pub(crate) struct Program {
     child: Child,
 }
+
+/// How long one that is stopped may take.
+const STOP: Duration = Duration::from_secs(5);
 
 /// As many files as this process may open, it and its children will.
 pub(crate) fn raise_limit() -> io::Result<()> {
@@ -89,6 +92,14 @@ impl Program {
             true => Ok(()),
             false => Err(io::Error::other(format!("the proxy ended: {status}"))),
         }
+    }
+
+    /// Tells it to end, however it does, and waits for it for a while: a child that is killed leaves its own behind.
+    pub(crate) async fn stop(mut self) -> io::Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        // Whoever is slow is killed after that.
+        let _late = timeout(STOP, self.child.wait()).await;
+        Ok(())
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {

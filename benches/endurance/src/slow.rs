@@ -14,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{PROXY, idle::kib_each, program::Program};
+use crate::{PROXY, PROXY_HTTP2, idle, memory::Each, program::Program};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Protocol {
@@ -30,10 +30,14 @@ const BODY: usize = 10 * 1024 * 1024;
 const SPAN: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Prints what `count` of them take.
-pub(crate) async fn measure(program: &Program, count: usize, protocol: Protocol) -> io::Result<()> {
+/// Prints what `count` of them take, and returns it: in the end and at the peak.
+pub(crate) async fn measure(
+    program: &Program,
+    count: usize,
+    protocol: Protocol,
+) -> io::Result<[Each; 2]> {
     for _ in 0..200 {
-        crate::idle::ask(&mut TcpStream::connect(PROXY).await?).await?;
+        idle::ask(&mut TcpStream::connect(PROXY).await?).await?;
     }
     let before = program.resident()?;
     program.forget_peak()?;
@@ -60,12 +64,12 @@ pub(crate) async fn measure(program: &Program, count: usize, protocol: Protocol)
     eprintln!(
         "{count} slow readers of {BODY} bytes, {protocol}: {before} KiB before, {now} KiB now, peak {peak} KiB"
     );
-    let each = [now, peak].map(|after| kib_each(after, before, count));
+    let each = [now, peak].map(|after| Each::new(after, before, count));
     eprintln!("  each: {} KiB, at the peak {}", each[0], each[1]);
     drop(readers);
     sleep(Duration::from_secs(3)).await;
     eprintln!("  {} KiB when they have left", program.resident()?);
-    Ok(())
+    Ok(each)
 }
 
 async fn read_http1() -> io::Result<()> {
@@ -83,7 +87,11 @@ async fn read_http1() -> io::Result<()> {
 }
 
 async fn read_http2() -> io::Result<()> {
-    let stream = TokioIo::new(TcpStream::connect(PROXY).await?);
+    let stream = match TcpStream::connect(PROXY_HTTP2).await {
+        Ok(stream) => stream,
+        Err(_not_apart) => TcpStream::connect(PROXY).await?,
+    };
+    let stream = TokioIo::new(stream);
     let shake = http2::Builder::new(TokioExecutor::new()).handshake(stream);
     let (mut send, connection) = shake.await.map_err(io::Error::other)?;
     let mut tasks = JoinSet::new();

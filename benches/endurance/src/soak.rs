@@ -90,8 +90,14 @@ pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
                 loop {
                     let done = timeout(Duration::from_secs(30), habit.once()).await;
                     counts.done.fetch_add(1, Ordering::Relaxed);
-                    if !matches!(done, Ok(Ok(()))) {
+                    let error = match done {
+                        Ok(Ok(())) => None,
+                        Ok(Err(error)) => Some(error.to_string()),
+                        Err(late) => Some(late.to_string()),
+                    };
+                    if let Some(error) = error {
                         counts.failed.fetch_add(1, Ordering::Relaxed);
+                        eprintln!("{:7}  {habit:?}: {error}", start.elapsed().as_secs());
                     }
                     sleep(PAUSE).await;
                 }
