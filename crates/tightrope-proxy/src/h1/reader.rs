@@ -62,7 +62,7 @@ pub(crate) enum ReadError {
 
 /// How much is read at a time: no more than is useful where little comes, and no less where much does.
 const MIN_STEP: usize = 8 * 1024;
-const MAX_STEP: usize = 256 * 1024;
+const MAX_STEP: usize = 64 * 1024;
 
 /// How much of a body must be to come for pipes to be used: to copy less costs less.
 const MIN_SPLICED: u64 = 128 * 1024;
