@@ -105,6 +105,8 @@ impl Reader {
         {
             *left -= filled.len() as u64;
             self.is_splicing = *left > 0;
+            // What comes with the next head is copied, and should be little where bodies are long.
+            self.step = MIN_STEP;
             let data = SplicedData::piped(filled);
             return Poll::Ready(Ok(Some(Piece::Data(data))));
         }
