@@ -30,6 +30,13 @@ struct Counts {
     failed: AtomicU64,
 }
 
+/// What the administration says.
+struct State {
+    tasks: u64,
+    /// Of all endpoints.
+    in_flight: u64,
+}
+
 /// What a client does again and again.
 #[derive(Clone, Copy, Debug)]
 enum Habit {
@@ -68,11 +75,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// After the last request, until all must be given back.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Runs for `span`, prints samples, and fails where requests or files are left over.
+/// Runs for `span`, prints samples, and fails where requests or tasks are left over.
 pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
     let [steady, unsteady] = ORIGINS;
     let _steady = origin::start(steady);
     let counts = Arc::new(Counts::default());
+    let before = State::ask().await?;
     let start = Instant::now();
     let mut load = JoinSet::new();
     load.spawn(async move {
@@ -104,7 +112,7 @@ pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
             });
         }
     }
-    eprintln!("seconds  resident KiB  files  in flight      done  failed");
+    eprintln!("seconds  resident KiB  files  tasks  in flight      done  failed");
     let (mut next_sample, mut next_reload) = (start + SAMPLE, start + RELOAD);
     while start.elapsed() < span {
         tokio::time::sleep_until(next_sample.min(next_reload)).await;
@@ -120,38 +128,55 @@ pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
     }
     load.shutdown().await;
     sleep(SETTLE).await;
-    let in_flight = print(program, &counts, start).await?;
-    match in_flight {
-        0 => Ok(()),
-        left => Err(io::Error::other(format!(
+    let end = print(program, &counts, start).await?;
+    if end.in_flight > 0 {
+        let left = end.in_flight;
+        return Err(io::Error::other(format!(
             "{left} requests are in flight for ever"
-        ))),
+        )));
     }
+    if end.tasks > before.tasks {
+        let more = end.tasks - before.tasks;
+        return Err(io::Error::other(format!("{more} tasks never end")));
+    }
+    Ok(())
 }
 
-async fn print(program: &Program, counts: &Counts, start: Instant) -> io::Result<u64> {
-    let in_flight = in_flight().await?;
+async fn print(program: &Program, counts: &Counts, start: Instant) -> io::Result<State> {
+    let state = State::ask().await?;
+    let State { tasks, in_flight } = state;
     let (resident, files) = (program.resident()?, program.files()?);
     let [done, failed] = [&counts.done, &counts.failed].map(|n| n.load(Ordering::Relaxed));
     let seconds = start.elapsed().as_secs();
-    eprintln!("{seconds:7}  {resident:12}  {files:5}  {in_flight:9}  {done:8}  {failed:6}");
-    Ok(in_flight)
+    eprintln!(
+        "{seconds:7}  {resident:12}  {files:5}  {tasks:5}  {in_flight:9}  {done:8}  {failed:6}"
+    );
+    Ok(state)
 }
 
-/// The sum over all endpoints, as the administration says.
-async fn in_flight() -> io::Result<u64> {
-    let mut stream = TcpStream::connect(ADMIN).await?;
-    let request = b"GET /state HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let numbers = answer.split("\"in_flight\":").skip(1);
-    let number = |text: &str| {
-        let digits = text.split(|c: char| !c.is_ascii_digit()).next();
-        digits.and_then(|digits| digits.parse::<u64>().ok())
-    };
-    // That of the upstream is null.
-    Ok(numbers.filter_map(number).sum())
+// === impl State ===
+
+impl State {
+    async fn ask() -> io::Result<Self> {
+        let mut stream = TcpStream::connect(ADMIN).await?;
+        let request = b"GET /state HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let sum = |name: &str| {
+            let numbers = answer.split(name).skip(1);
+            let number = |text: &str| {
+                let digits = text.split(|c: char| !c.is_ascii_digit()).next();
+                digits.and_then(|digits| digits.parse::<u64>().ok())
+            };
+            // What is in flight in the upstream is null.
+            numbers.filter_map(number).sum()
+        };
+        Ok(Self {
+            tasks: sum("\"tasks\":"),
+            in_flight: sum("\"in_flight\":"),
+        })
+    }
 }
 
 // === impl Habit ===

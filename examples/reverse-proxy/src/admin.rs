@@ -166,7 +166,7 @@ fn same(sent: &[u8], token: &[u8]) -> bool {
 // === the orders ===
 
 async fn state(Shared(admin): Shared<Arc<Admin>>) -> Answer<State> {
-    Ok(Json(State::of(&admin.proxy()?.sites())))
+    Ok(Json(State::of(&*admin.proxy()?)))
 }
 
 async fn upstream(
@@ -182,7 +182,7 @@ async fn reload(Shared(admin): Shared<Arc<Admin>>) -> Answer<State> {
         .reload()
         .await
         .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error))?;
-    Ok(Json(State::of(&proxy.sites())))
+    Ok(Json(State::of(&proxy)))
 }
 
 /// What became of a change.

@@ -102,6 +102,11 @@ impl Proxy {
         self.sites.load_full()
     }
 
+    /// How many tasks the workers have.
+    pub(crate) fn tasks(&self) -> usize {
+        self.workers.tasks()
+    }
+
     /// Held by whoever changes an upstream.
     pub(crate) const fn running(&self) -> &Mutex<Running> {
         &self.running

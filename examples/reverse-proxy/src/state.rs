@@ -9,11 +9,13 @@ use tightrope::{
     upstream::{Availability, Endpoint, Reason, Totals, Verdict},
 };
 
-use crate::{proxy::Sites, site::Site};
+use crate::{proxy::Proxy, site::Site};
 
 /// Everything.
 #[derive(Debug, Serialize)]
 pub(crate) struct State {
+    /// Of the workers.
+    tasks: usize,
     upstreams: Vec<UpstreamState>,
 }
 
@@ -90,9 +92,11 @@ struct VerdictState {
 // === impl State ===
 
 impl State {
-    pub(crate) fn of(sites: &Sites) -> Self {
+    pub(crate) fn of(proxy: &Proxy) -> Self {
+        let sites = proxy.sites();
         let sites = sites.values();
         Self {
+            tasks: proxy.tasks(),
             upstreams: sites.map(|site| UpstreamState::of(site)).collect(),
         }
     }

@@ -52,6 +52,12 @@ impl Workers {
         self.runtimes.len()
     }
 
+    /// How many tasks they have: connections, tunnels, what goes on beside requests.
+    pub(crate) fn tasks(&self) -> usize {
+        let tasks = self.runtimes.iter().map(|r| r.metrics().num_alive_tasks());
+        tasks.sum()
+    }
+
     /// The runtime of worker number `worker`.
     pub(crate) fn runtime(&self, worker: usize) -> &Handle {
         &self.runtimes[worker]

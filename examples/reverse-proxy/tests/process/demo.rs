@@ -30,6 +30,8 @@ async fn the_demo_alternates_switches_and_rolls_back() {
     assert!(after.contains(&"blue".to_owned()), "{after:?}");
 
     let state = demo.state("/state").await;
+    // What listens, at least.
+    assert!(state["tasks"].as_u64().unwrap() > 0);
     let endpoints = state["upstreams"][0]["endpoints"].as_array().unwrap();
     assert_eq!(endpoints.len(), 2);
     assert!(endpoints.iter().all(|e| e["in_flight"] == 0));
