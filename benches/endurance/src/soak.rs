@@ -127,26 +127,24 @@ pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
     }
     load.shutdown().await;
     sleep(SETTLE).await;
-    let end = print(program, &counts, start).await?;
-    if end.in_flight > 0 {
-        let left = end.in_flight;
-        return Err(io::Error::other(format!(
+    match print(program, &counts, start).await? {
+        0 => Ok(()),
+        left => Err(io::Error::other(format!(
             "{left} requests are in flight for ever"
-        )));
+        ))),
     }
-    Ok(())
 }
 
-async fn print(program: &Program, counts: &Counts, start: Instant) -> io::Result<State> {
-    let state = State::ask().await?;
-    let State { tasks, in_flight } = state;
+/// A sample; how many requests are in flight.
+async fn print(program: &Program, counts: &Counts, start: Instant) -> io::Result<u64> {
+    let State { tasks, in_flight } = State::ask().await?;
     let (resident, files) = (program.resident()?, program.files()?);
     let [done, failed] = [&counts.done, &counts.failed].map(|n| n.load(Ordering::Relaxed));
     let seconds = start.elapsed().as_secs();
     eprintln!(
         "{seconds:7}  {resident:12}  {files:5}  {tasks:5}  {in_flight:9}  {done:8}  {failed:6}"
     );
-    Ok(state)
+    Ok(in_flight)
 }
 
 // === impl State ===

@@ -81,12 +81,14 @@ pub fn check_request<B>(request: &Request<B>) -> Result<(), RequestError> {
     Ok(())
 }
 
+/// Whether the path is one: the asterisk is for OPTIONS only (RFC 9112 §3.2.4). Over HTTP/2 it has an authority.
+pub(crate) fn has_path(method: &Method, target: &http::Uri) -> bool {
+    target.path().starts_with('/') || (target.path() == "*" && method == Method::OPTIONS)
+}
+
 fn check_target(method: &Method, target: &http::Uri) -> Result<(), RequestError> {
     let holds = match (target.scheme_str(), target.authority()) {
-        (None, None) | (Some("http" | "https"), Some(_)) => {
-            // RFC 9112 §3.2.4: the asterisk form is for OPTIONS only. Over HTTP/2 it has an authority.
-            target.path().starts_with('/') || (target.path() == "*" && method == Method::OPTIONS)
-        }
+        (None, None) | (Some("http" | "https"), Some(_)) => has_path(method, target),
         // The authority form is for CONNECT only.
         _ => false,
     };

@@ -179,11 +179,10 @@ impl State {
         takes: Takes,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<SplicedData>, ForwardError>>> {
-        let this = self;
-        if this.lease.is_some() && this.is_late() {
-            return Poll::Ready(Some(Err(this.time_out())));
+        if self.lease.is_some() && self.is_late() {
+            return Poll::Ready(Some(Err(self.time_out())));
         }
-        let Some(lease) = &mut this.lease else {
+        let Some(lease) = &mut self.lease else {
             return Poll::Ready(None);
         };
         if let Some(uploading) = &mut lease.uploading
@@ -191,49 +190,49 @@ impl State {
         {
             lease.uploading = None;
             // What the client did not send, the endpoint waits for in vain.
-            if let Some(error) = this.upload_error() {
-                return Poll::Ready(Some(Err(this.fail(error))));
+            if let Some(error) = self.upload_error() {
+                return Poll::Ready(Some(Err(self.fail(error))));
             }
         }
-        let Some(lease) = &mut this.lease else {
+        let Some(lease) = &mut self.lease else {
             return Poll::Ready(None);
         };
         match lease.incoming.poll_piece(takes, cx) {
             Poll::Ready(Ok(Some(Piece::Data(data)))) => {
                 let timer = lease.incoming.timer();
-                if let Some(credit) = &mut this.credit {
+                if let Some(credit) = &mut self.credit {
                     credit.earn(data.len(), timer.waited());
                 }
                 timer.progress();
-                this.finish_at_end();
+                self.finish_at_end();
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Poll::Ready(Ok(Some(Piece::Trailers(mut trailers)))) => {
                 hop_by_hop::strip_trailers(&mut trailers);
-                this.finish();
+                self.finish();
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
             Poll::Ready(Ok(None)) => {
-                this.finish();
+                self.finish();
                 Poll::Ready(None)
             }
             Poll::Ready(Err(error)) => {
                 // The connection also ends where the client failed within its request.
-                let error = this.upload_error().unwrap_or(error);
-                Poll::Ready(Some(Err(this.fail(error))))
+                let error = self.upload_error().unwrap_or(error);
+                Poll::Ready(Some(Err(self.fail(error))))
             }
             Poll::Pending => {
-                let limit = this.credit.map_or(this.limit, |c| c.patience(this.limit));
+                let limit = self.credit.map_or(self.limit, |c| c.patience(self.limit));
                 let timer = lease.incoming.timer();
-                ready!(timer.poll_expired_by(limit, this.deadline, cx));
-                if this.is_late() {
-                    return Poll::Ready(Some(Err(this.time_out())));
+                ready!(timer.poll_expired_by(limit, self.deadline, cx));
+                if self.is_late() {
+                    return Poll::Ready(Some(Err(self.time_out())));
                 }
-                if let Some(lease) = &this.lease {
+                if let Some(lease) = &self.lease {
                     lease.incoming.doubt();
                 }
                 let error = ForwardError::new(Failure::BodyTimeout);
-                Poll::Ready(Some(Err(this.fail(error))))
+                Poll::Ready(Some(Err(self.fail(error))))
             }
         }
     }

@@ -81,9 +81,7 @@ impl RequestBody {
             coming: Some(Box::new(coming)),
         }
     }
-}
 
-impl RequestBody {
     fn poll_spliced(
         &mut self,
         takes: Takes,

@@ -210,14 +210,7 @@ async fn answer(mut request: Request<RequestBody>, seen: Seen) -> Result<Answer,
     let (parts, body) = request.into_parts();
     let mut answer = Response::new(match path.as_str() {
         "/echo" => held(Full::new(read(body, length).await), &seen),
-        "/stream" => {
-            let alive = seen.alive.clone();
-            let body = body.map_frame(move |frame| {
-                let _alive = &alive;
-                frame
-            });
-            body.boxed_unsync()
-        }
+        "/stream" => kept(body, &seen),
         "/wait" => pending().await,
         "/big" => held(Full::new(vec![b'b'; 300_000].into()), &seen),
         "/interim" => {
@@ -292,9 +285,16 @@ async fn echo(upgrade: OnUpgrade) {
     }
 }
 
-/// Is under way until it is dropped.
 fn held(
     body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    seen: &Seen,
+) -> UnsyncBoxBody<Bytes, RequestBodyError> {
+    kept(body.map_err(|never| match never {}), seen)
+}
+
+/// Is under way until it is dropped.
+fn kept(
+    body: impl Body<Data = Bytes, Error = RequestBodyError> + Send + 'static,
     seen: &Seen,
 ) -> UnsyncBoxBody<Bytes, RequestBodyError> {
     let alive = seen.alive.clone();
@@ -302,7 +302,7 @@ fn held(
         let _alive = &alive;
         frame
     });
-    body.map_err(|never| match never {}).boxed_unsync()
+    body.boxed_unsync()
 }
 
 // === impl Seen ===

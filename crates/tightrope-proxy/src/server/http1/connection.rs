@@ -25,7 +25,7 @@ use crate::{
     server::{
         End, Interim, OnUpgrade, RequestBody, ServeError, Upgraded, ended::BoxError, upgrade::Grant,
     },
-    splice::SplicedData,
+    splice::{SplicedData, Takes},
     timeout::IdleTimer,
 };
 
@@ -281,7 +281,7 @@ where
         loop {
             let (has_room, takes) = {
                 let mut wire = self.shared.lock();
-                (wire.outbox.has_room(), wire.takes())
+                (wire.outbox.has_room(), Takes::by(&mut wire.io))
             };
             let frame = match has_room {
                 true => takes.ask(|| body.as_mut().poll_frame(cx)),

@@ -187,11 +187,6 @@ impl<T> Wire<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Wire<T> {
-    /// What of a body can be written.
-    pub(super) fn takes(&mut self) -> Takes {
-        Takes::by(&mut self.io)
-    }
-
     fn poll_piece(
         &mut self,
         takes: Takes,

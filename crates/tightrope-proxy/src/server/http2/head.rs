@@ -8,6 +8,7 @@ use http::{
 use http_body::Body;
 
 use crate::{
+    check::has_path,
     h1::number,
     hop_by_hop,
     server::{
@@ -30,13 +31,10 @@ pub(super) enum Rest {
 /// Whether the target is one that the method may have (RFC 9113 §8.3.1, §8.5). `h2` looks at what is there, not at what
 /// is missing.
 pub(super) fn has_valid_target<B>(request: &Request<B>) -> bool {
-    let is_tunnel = *request.method() == Method::CONNECT;
-    match request.uri().path() {
-        _ if is_tunnel && request.extensions().get::<Protocol>().is_none() => {
-            request.uri().authority().is_some()
-        }
-        "*" => *request.method() == Method::OPTIONS,
-        path => path.starts_with('/'),
+    let (method, target) = (request.method(), request.uri());
+    match *method == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
+        true => target.authority().is_some(),
+        false => has_path(method, target),
     }
 }
 
