@@ -22,6 +22,8 @@ use super::stage::Part;
 pub(crate) enum Step {
     /// Reads its head.
     Head,
+    /// Reads it to its end.
+    End,
     /// Reads on until there is this.
     Until(&'static str),
     Write(&'static str),
@@ -33,8 +35,6 @@ pub(crate) enum Step {
     Echo,
     Close,
     // Those of HTTP/2.
-    /// Reads the request to its end.
-    End,
     /// Writes a head with this status.
     Answer(u16),
     Data(&'static str),
@@ -70,8 +70,6 @@ struct Conversation {
     scene: Rc<Scene>,
     stream: UnixStream,
     seen: Vec<u8>,
-    /// What belongs to the next request.
-    next: Vec<u8>,
     at: At,
 }
 
@@ -86,6 +84,10 @@ pub(crate) struct Over;
 
 /// How long a step may take: some wait for nothing.
 pub(crate) const LONG: Duration = Duration::from_millis(100);
+
+const HEAD_END: &str = "\r\n\r\n";
+
+const LAST_CHUNK: &str = "0\r\n\r\n";
 
 pub(crate) const WELL: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -137,7 +139,6 @@ impl Conversation {
             scene: Rc::clone(scene),
             stream,
             seen: Vec::new(),
-            next: Vec::new(),
             at: At::new(scene, |scene| &scene.new),
         }
     }
@@ -155,7 +156,9 @@ impl Conversation {
                 self.scene.tick()?;
                 timeout(LONG, self.play(step)).await.map_err(|_| Over)??;
             }
-            self.seen = std::mem::take(&mut self.next);
+            // Whatever the script was made for: what follows is the next request.
+            let end = timeout(LONG, self.end()).await.map_err(|_| Over)??;
+            self.seen.drain(..end);
             self.at.becomes(|scene| &scene.idle);
             self.scene.rested.borrow_mut().insert(self.endpoint);
         }
@@ -164,21 +167,13 @@ impl Conversation {
     async fn play(&mut self, step: Step) -> Result<(), Over> {
         match step {
             Step::Head => {
-                while !self.seen.windows(4).any(|four| four == b"\r\n\r\n") {
-                    self.fill().await?;
-                }
+                self.until((0, HEAD_END)).await?;
             }
-            Step::Until(end) => {
-                let end = end.as_bytes();
-                let at = loop {
-                    let found = self.seen.windows(end.len()).position(|part| part == end);
-                    match found {
-                        Some(at) => break at,
-                        None => self.fill().await?,
-                    }
-                };
-                // The next request may have come with it: the answer was there before.
-                self.next = self.seen.split_off(at + end.len());
+            Step::End => {
+                self.end().await?;
+            }
+            Step::Until(text) => {
+                self.until((0, text)).await?;
             }
             Step::Write(text) => self.write(text.as_bytes()).await?,
             Step::Pause(ms) => sleep(Duration::from_millis(ms)).await,
@@ -195,6 +190,34 @@ impl Conversation {
             step => unreachable!("{step:?} is of HTTP/2"),
         }
         Ok(())
+    }
+
+    /// Reads until there is `text`, not before `start`; where it ends.
+    async fn until(&mut self, (start, text): (usize, &str)) -> Result<usize, Over> {
+        loop {
+            let mut parts = self.seen[start..].windows(text.len());
+            match parts.position(|part| part == text.as_bytes()) {
+                Some(at) => return Ok(start + at + text.len()),
+                None => self.fill().await?,
+            }
+        }
+    }
+
+    /// Reads the request to its end; where that is.
+    async fn end(&mut self) -> Result<usize, Over> {
+        let body = self.until((0, HEAD_END)).await?;
+        let head = str::from_utf8(&self.seen[..body]).unwrap();
+        if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+            return self.until((body, LAST_CHUNK)).await;
+        }
+        let length = head
+            .split_once("\r\ncontent-length: ")
+            .and_then(|(_, rest)| rest.split("\r\n").next());
+        let end = body + length.map_or(0, |length| length.parse::<usize>().unwrap());
+        while self.seen.len() < end {
+            self.fill().await?;
+        }
+        Ok(end)
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Over> {

@@ -82,35 +82,25 @@ pub(crate) fn http1() -> Vec<Exchange> {
         ask(
             "upload with a length",
             Asks::Put(PIECES),
-            vec![vec![Head, Until("three"), Write(not_yet), Write(WELL)]],
+            vec![vec![Head, End, Write(not_yet), Write(WELL)]],
             (200, 1),
         ),
         ask(
             "upload in chunks",
             Asks::Post(PIECES),
-            vec![vec![Head, Until("0\r\n\r\n"), Write(WELL)]],
+            vec![vec![Head, End, Write(WELL)]],
             (200, 1),
         ),
         ask(
             "answer before the upload ended",
             Asks::Post(PIECES),
-            vec![vec![
-                Head,
-                Write(CHUNKED),
-                Write("0\r\n\r\n"),
-                Until("0\r\n\r\n"),
-            ]],
+            vec![vec![Head, Write(CHUNKED), Write("0\r\n\r\n"), End]],
             (200, 1),
         ),
         ask(
             "upload while the answer comes",
             Asks::Post(PIECES),
-            vec![vec![
-                Head,
-                Write(CHUNKED),
-                Until("0\r\n\r\n"),
-                Write("0\r\n\r\n"),
-            ]],
+            vec![vec![Head, Write(CHUNKED), End, Write("0\r\n\r\n")]],
             (200, 1),
         ),
         ask(
@@ -128,10 +118,7 @@ pub(crate) fn http1() -> Vec<Exchange> {
         ask(
             "retry after a status",
             Asks::Put(PIECES),
-            vec![
-                vec![Head, Until("three"), Write(SICK)],
-                vec![Head, Until("three"), Write(WELL)],
-            ],
+            vec![vec![Head, End, Write(SICK)], vec![Head, End, Write(WELL)]],
             (200, 2),
         ),
         ask(
@@ -144,8 +131,8 @@ pub(crate) fn http1() -> Vec<Exchange> {
             "hedge that loses",
             Asks::Put(PIECES),
             vec![
-                vec![Head, Until("three"), Pause(8), Write(WELL)],
-                vec![Head, Until("three"), Hang],
+                vec![Head, End, Pause(8), Write(WELL)],
+                vec![Head, End, Hang],
             ],
             (200, 2),
         ),
@@ -185,7 +172,7 @@ pub(crate) fn http1() -> Vec<Exchange> {
             ..ask(
                 "queue with an upload",
                 Asks::Put(PIECES),
-                vec![vec![Head, Until("three"), Write(WELL)]],
+                vec![vec![Head, End, Write(WELL)]],
                 (200, 1),
             )
         },
