@@ -31,6 +31,7 @@ struct Counts {
 }
 
 /// What the administration says.
+#[derive(Clone, Copy)]
 struct State {
     tasks: u64,
     /// Of all endpoints.
@@ -72,14 +73,16 @@ const RELOAD: Duration = Duration::from_secs(3);
 const STOP: Duration = Duration::from_secs(5);
 /// Between what one client does.
 const PAUSE: Duration = Duration::from_millis(5);
-/// After the last request, until all must be given back.
-const SETTLE: Duration = Duration::from_secs(5);
+/// After the last request, until all must be given back: an idle connection to an endpoint, and the
+/// task that closes it, stay for a minute.
+const SETTLE: Duration = Duration::from_secs(75);
 
-/// Runs for `span`, prints samples, and fails where requests are left over.
+/// Runs for `span`, prints samples, and fails where requests or tasks are left over.
 pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
     let [steady, unsteady] = ORIGINS;
     let _steady = origin::start(steady);
     let counts = Arc::new(Counts::default());
+    let before = State::ask().await?;
     let start = Instant::now();
     let mut load = JoinSet::new();
     load.spawn(async move {
@@ -126,25 +129,32 @@ pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
         }
     }
     load.shutdown().await;
-    sleep(SETTLE).await;
-    match print(program, &counts, start).await? {
-        0 => Ok(()),
-        left => Err(io::Error::other(format!(
-            "{left} requests are in flight for ever"
-        ))),
+    let end = Instant::now() + SETTLE;
+    loop {
+        sleep(SAMPLE.min(end - Instant::now())).await;
+        let State { tasks, in_flight } = print(program, &counts, start).await?;
+        if in_flight == 0 && tasks <= before.tasks {
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            let more = tasks.saturating_sub(before.tasks);
+            return Err(io::Error::other(format!(
+                "{in_flight} requests are in flight for ever, and {more} tasks never end"
+            )));
+        }
     }
 }
 
-/// A sample; how many requests are in flight.
-async fn print(program: &Program, counts: &Counts, start: Instant) -> io::Result<u64> {
-    let State { tasks, in_flight } = State::ask().await?;
+/// A sample.
+async fn print(program: &Program, counts: &Counts, start: Instant) -> io::Result<State> {
+    let state @ State { tasks, in_flight } = State::ask().await?;
     let (resident, files) = (program.resident()?, program.files()?);
     let [done, failed] = [&counts.done, &counts.failed].map(|n| n.load(Ordering::Relaxed));
     let seconds = start.elapsed().as_secs();
     eprintln!(
         "{seconds:7}  {resident:12}  {files:5}  {tasks:5}  {in_flight:9}  {done:8}  {failed:6}"
     );
-    Ok(in_flight)
+    Ok(state)
 }
 
 // === impl State ===
