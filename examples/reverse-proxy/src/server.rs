@@ -155,7 +155,8 @@ async fn accept(
                     peer = peer.with_local_addr(local);
                 }
                 let serve = serve(stream, address, peer, Arc::clone(&settings), close.clone());
-                connections.spawn(serve);
+                // In a box, as tokio moves the future of a task time and again.
+                connections.spawn(Box::pin(serve));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
