@@ -8,7 +8,7 @@ use http_body::Frame;
 use tightrope_proxy::server::Interim;
 
 use super::*;
-use crate::support::{data, frames};
+use crate::support::{FrameSender, data, frames};
 
 #[tokio::test(start_paused = true)]
 async fn bodies_and_trailers_pass_both_ways_side_by_side() {
@@ -268,13 +268,13 @@ async fn long_bodies_pass_whole_through_windows_of_any_size() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_resets_its_stream_frees_all_of_it_at_once() {
+/// Answers `/body` with a body that is fed from here, and nothing else; tells when a request is let go.
+async fn unfinished() -> (Talk, FrameSender, Arc<Notify>) {
     let freed = Arc::new(Notify::new());
     let noted = Arc::clone(&freed);
     let (body_sender, body) = frames();
     let mut body = Some(body);
-    let mut talk = talk(&Http2::new(), move |request: Request<RequestBody>| {
+    let talk = talk(&Http2::new(), move |request: Request<RequestBody>| {
         let guard = Guard(Arc::clone(&noted));
         let body = (request.uri().path() == "/body").then(|| body.take().unwrap());
         async move {
@@ -288,6 +288,12 @@ async fn a_client_that_resets_its_stream_frees_all_of_it_at_once() {
         }
     })
     .await;
+    (talk, body_sender, freed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_resets_its_stream_frees_all_of_it_at_once() {
+    let (mut talk, body_sender, freed) = unfinished().await;
     let mut asked = talk.ask(get("/held"));
     assert!(timeout(Duration::from_secs(1), &mut asked).await.is_err());
     drop(asked);
@@ -303,24 +309,7 @@ async fn a_client_that_resets_its_stream_frees_all_of_it_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_connection_frees_all_of_it_at_once() {
-    let freed = Arc::new(Notify::new());
-    let noted = Arc::clone(&freed);
-    let (body_sender, body) = frames();
-    let mut body = Some(body);
-    let mut talk = talk(&Http2::new(), move |request: Request<RequestBody>| {
-        let guard = Guard(Arc::clone(&noted));
-        let body = (request.uri().path() == "/body").then(|| body.take().unwrap());
-        async move {
-            match body {
-                Some(body) => Ok(answer(body)),
-                None => {
-                    let _held = (guard, request);
-                    pending().await
-                }
-            }
-        }
-    })
-    .await;
+    let (mut talk, body_sender, freed) = unfinished().await;
     let _response = talk.get("/body").await.unwrap();
     soon(freed.notified()).await;
     let mut asked = talk.ask(get("/held"));
