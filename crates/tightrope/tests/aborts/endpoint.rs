@@ -167,13 +167,13 @@ impl Conversation {
     async fn play(&mut self, step: Step) -> Result<(), Over> {
         match step {
             Step::Head => {
-                self.until((0, HEAD_END)).await?;
+                self.until(0, HEAD_END).await?;
             }
             Step::End => {
                 self.end().await?;
             }
             Step::Until(text) => {
-                self.until((0, text)).await?;
+                self.until(0, text).await?;
             }
             Step::Write(text) => self.write(text.as_bytes()).await?,
             Step::Pause(ms) => sleep(Duration::from_millis(ms)).await,
@@ -193,7 +193,7 @@ impl Conversation {
     }
 
     /// Reads until there is `text`, not before `start`; where it ends.
-    async fn until(&mut self, (start, text): (usize, &str)) -> Result<usize, Over> {
+    async fn until(&mut self, start: usize, text: &str) -> Result<usize, Over> {
         loop {
             let mut parts = self.seen[start..].windows(text.len());
             match parts.position(|part| part == text.as_bytes()) {
@@ -205,10 +205,10 @@ impl Conversation {
 
     /// Reads the request to its end; where that is.
     async fn end(&mut self) -> Result<usize, Over> {
-        let body = self.until((0, HEAD_END)).await?;
+        let body = self.until(0, HEAD_END).await?;
         let head = str::from_utf8(&self.seen[..body]).unwrap();
         if head.contains("\r\ntransfer-encoding: chunked\r\n") {
-            return self.until((body, LAST_CHUNK)).await;
+            return self.until(body, LAST_CHUNK).await;
         }
         let length = head
             .split_once("\r\ncontent-length: ")
