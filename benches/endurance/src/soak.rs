@@ -14,6 +14,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -31,10 +32,19 @@ struct Counts {
 }
 
 /// What the administration says.
-#[derive(Clone, Copy)]
+#[derive(Deserialize)]
 struct State {
     tasks: u64,
-    /// Of all endpoints.
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Deserialize)]
+struct Upstream {
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
     in_flight: u64,
 }
 
@@ -132,7 +142,8 @@ pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
     let end = Instant::now() + SETTLE;
     loop {
         sleep(SAMPLE.min(end - Instant::now())).await;
-        let State { tasks, in_flight } = print(program, &counts, start).await?;
+        let state = print(program, &counts, start).await?;
+        let (tasks, in_flight) = (state.tasks, state.in_flight());
         if in_flight == 0 && tasks <= before.tasks {
             return Ok(());
         }
@@ -147,7 +158,8 @@ pub(crate) async fn run(program: &Program, span: Duration) -> io::Result<()> {
 
 /// A sample.
 async fn print(program: &Program, counts: &Counts, start: Instant) -> io::Result<State> {
-    let state @ State { tasks, in_flight } = State::ask().await?;
+    let state = State::ask().await?;
+    let (tasks, in_flight) = (state.tasks, state.in_flight());
     let (resident, files) = (program.resident()?, program.files()?);
     let [done, failed] = [&counts.done, &counts.failed].map(|n| n.load(Ordering::Relaxed));
     let seconds = start.elapsed().as_secs();
@@ -166,19 +178,16 @@ impl State {
         stream.write_all(request).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        let sum = |name: &str| {
-            let numbers = answer.split(name).skip(1);
-            let number = |text: &str| {
-                let digits = text.split(|c: char| !c.is_ascii_digit()).next();
-                digits.and_then(|digits| digits.parse::<u64>().ok())
-            };
-            // What is in flight in the upstream is null.
-            numbers.filter_map(number).sum()
-        };
-        Ok(Self {
-            tasks: sum("\"tasks\":"),
-            in_flight: sum("\"in_flight\":"),
-        })
+        let (_head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or(io::ErrorKind::InvalidData)?;
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// Of all endpoints.
+    fn in_flight(&self) -> u64 {
+        let endpoints = self.upstreams.iter().flat_map(|one| &one.endpoints);
+        endpoints.map(|endpoint| endpoint.in_flight).sum()
     }
 }
 
